@@ -44,16 +44,16 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea ClassRank DenseMap EngineError
-Export ExtraError LayerRecord LeftAlone LoweringError Net NetDifference NetError NetInspection NetShapes OutputError
-Peak PictureError Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError Status
-SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check convert
-diff open open_weights score
+Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea ClassRank DenseMap DrawnNet
+EngineError Export ExtraError LayerRecord LeftAlone LoweringError Net NetDifference NetError NetInspection NetShapes
+OutputError Peak PictureError Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError
+Status SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check
+convert diff open open_weights score
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
 METHODS = """
-changes close converted convolutionalize export inspect left_alone load model name names notes report run save
+changes close converted convolutionalize draw export inspect left_alone load model name names notes report run save
 save_report save_training shapes text text_diff upgrade verify weights
 """.split()
 """And what a net has, beside a method for each command of a pass."""

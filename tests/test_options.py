@@ -15,6 +15,7 @@ import caffe_fcn
 from caffe_fcn import passes
 from caffe_fcn.cli.main import app
 from caffe_fcn.compare.options import DiffOptions
+from caffe_fcn.diagram.options import DrawOptions
 from caffe_fcn.engines import registry
 from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.files.options import WriteOptions
@@ -53,6 +54,7 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     **{name: (*ANY_NET, *own(name), WriteOptions, EngineOptions, ProveOptions) for name in PASS_COMMANDS},
     "check": (*ANY_NET, CheckOptions),
     "diff": (*ANY_NET, DiffOptions),
+    "draw": (*ANY_NET, DrawOptions, WriteOptions),
     "export": (*ANY_NET, ExportOptions, PreparationOptions, WriteOptions),
     "inspect": (*ANY_NET, InspectOptions),
     "report": (*ANY_NET, ReportOptions, PreparationOptions, WriteOptions),
@@ -126,6 +128,7 @@ LIBRARY: dict[str, tuple[Any, ...]] = {
     "check": (caffe_fcn.check,),
     "segment": (caffe_fcn.open, caffe_fcn.Net.segment, caffe_fcn.Net.save, caffe_fcn.Net.save_training),
     "diff": (caffe_fcn.diff,),
+    "draw": (caffe_fcn.open, caffe_fcn.Net.draw),
     "export": (caffe_fcn.open, caffe_fcn.Net.export),
     "inspect": (caffe_fcn.open, caffe_fcn.Net.inspect),
     "upgrade": (caffe_fcn.open, caffe_fcn.Net.upgrade, caffe_fcn.Net.save),

@@ -36,6 +36,7 @@ from caffe_fcn.api.benchmark import Benchmark
 from caffe_fcn.api.check import check
 from caffe_fcn.api.convert import convert
 from caffe_fcn.api.diff import NetDifference, diff
+from caffe_fcn.api.draw import DrawnNet
 from caffe_fcn.api.export import Export
 from caffe_fcn.api.inspect import NetInspection
 from caffe_fcn.api.net import Net
@@ -81,6 +82,7 @@ __all__ = [
     "ClassArea",
     "ClassRank",
     "DenseMap",
+    "DrawnNet",
     "EngineError",
     "Export",
     "ExtraError",

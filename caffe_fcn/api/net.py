@@ -10,6 +10,7 @@ from typing import Any
 from caffe_fcn.api.arguments import checked
 from caffe_fcn.api.convolutionalize import convolutionalize
 from caffe_fcn.api.deploy import deploy
+from caffe_fcn.api.draw import draw
 from caffe_fcn.api.export import export
 from caffe_fcn.api.files import open_files, output_names
 from caffe_fcn.api.fold import fold
@@ -144,6 +145,7 @@ class Net:
     segment = segment
     save_training = save_training
     save_report = save_report
+    draw = draw
     reduce = reduce
     upgrade = upgrade
     inspect = inspect

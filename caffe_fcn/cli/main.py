@@ -31,6 +31,7 @@ _COMMANDS = {
     **{name: row.help for name, row in PASSES.items() if row.help},
     "check": "Check prototxt files and report what is wrong.",
     "diff": "Compare two nets or weights layer by layer.",
+    "draw": "Draw nets as SVG, PNG or DOT.",
     "export": "Write nets as ONNX.",
     "inspect": "Show nets and weights layer by layer.",
     "report": "Write a page that shows a net, its weights and activations.",

@@ -10,17 +10,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 
-from caffe_fcn.diagram.colours import DARK, FAMILY_NAMES, LIGHT, Theme
-from caffe_fcn.diagram.drawing import NetDrawing, PlacedBox
+from caffe_fcn.diagram.colours import DARK, LIGHT, Theme
+from caffe_fcn.diagram.drawing import DrawingHeading, NetDrawing, PlacedBox
 from caffe_fcn.diagram.lines import HEAD, Line, path_of
-from caffe_fcn.diagram.measures import CHIP, CHIP_HEIGHT, LABEL, NAME, PADDING, TYPE, Port, pill_width
+from caffe_fcn.diagram.measures import CHIP_HEIGHT
 from caffe_fcn.diagram.records import DrawnLayer
+from caffe_fcn.diagram.texts import FACES, Face, Text, chip_texts, heading_texts, labels_of, texts_of
 from caffe_fcn.display import visible
 from caffe_fcn.inspection.words import shape_of
 
 Link = Callable[[int], str | None]
 """From the index of a layer to the address of what tells more about it; None for no link."""
 
+_OWN = "-" * 2 + "drawing-"
+"""The beginning of the names of our CSS variables."""
 _LONGEST = 1000
 """The characters of a name that a tooltip has."""
 _NOT_XML = re.compile("[\ufffe\uffff]")
@@ -53,7 +56,7 @@ def page_style() -> str:
 
 
 def _variables(colours: Mapping[str, str]) -> str:
-    own = " ".join(f"--drawing-{name}: {colour};" for name, colour in colours.items())
+    own = " ".join(f"{_OWN}{name}: {colour};" for name, colour in colours.items())
     return f".drawing {{ {own} }}"
 
 
@@ -69,17 +72,16 @@ def rules() -> str:
     """The CSS rules of a drawing, by its variables."""
 
     def set_(property_: str, name: str, colour: str) -> str:
-        return f"{property_}: {colour}; {property_}: var(--drawing-{name}, {colour});"
+        return f"{property_}: {colour}; {property_}: var({_OWN}{name}, {colour});"
 
     light = LIGHT
     found = [
         f".drawing {{ font-family: {_FONT}; }}",
-        f".drawing text {{ {set_('fill', 'text', light.text)} font-size: {TYPE}px; }}",
+        f".drawing text {{ {set_('fill', 'text', light.text)} }}",
         f".drawing .ground {{ {set_('fill', 'ground', light.ground)} }}",
-        f".drawing .name {{ font-size: {NAME}px; font-weight: 600; }}",
-        f".drawing .chip text, .drawing .pill {{ font-size: {CHIP}px; }}",
-        f".drawing .label, .drawing .far {{ {set_('fill', 'quiet', light.quiet)} font-size: {LABEL}px; }}",
-        ".drawing .strong { font-weight: 600; }",
+        *(f".drawing .{style} {{ {_face(face)} }}" for style, face in FACES.items()),
+        f"{', '.join(f'.drawing .{style}' for style, face in FACES.items() if face.quiet)} "
+        f"{{ {set_('fill', 'quiet', light.quiet)} }}",
         f".drawing .line {{ fill: none; {set_('stroke', 'line', light.line)} stroke-width: 1.5px; }}",
         f".drawing .head {{ {set_('fill', 'line', light.line)} stroke: none; }}",
         f".drawing .end {{ {set_('fill', 'ground', light.ground)} {set_('stroke', 'line', light.line)} "
@@ -99,6 +101,10 @@ def rules() -> str:
     return "\n".join(found)
 
 
+def _face(face: Face) -> str:
+    return f"font-size: {face.size:g}px;" + (" font-weight: 600;" if face.bold else "")
+
+
 def _size(drawing: NetDrawing) -> str:
     return f'width="{drawing.width}" height="{drawing.height}" viewBox="0 0 {drawing.width} {drawing.height}"'
 
@@ -113,7 +119,8 @@ def _text(text: str) -> str:
 
 
 def _parts(drawing: NetDrawing, link: Link) -> Iterator[str]:
-    yield from _heading(drawing)
+    if drawing.heading is not None:
+        yield from _heading(drawing.heading)
     yield '<g class="lines">'
     yield from (_line(line, drawing) for line in drawing.lines)
     yield "</g>"
@@ -121,16 +128,15 @@ def _parts(drawing: NetDrawing, link: Link) -> Iterator[str]:
         yield from _box(placed, link)
 
 
-def _heading(drawing: NetDrawing) -> Iterator[str]:
-    if drawing.heading is None:
-        return
-    x, y = drawing.heading.x, drawing.heading.y
-    yield f'<text class="name" x="{x}" y="{y + 12}">{_text(drawing.heading.title)}</text>'
-    for entry in drawing.heading.entries:
-        yield (
-            f'<g class="{entry.family}"><rect x="{entry.x}" y="{entry.y}" width="14" height="12" rx="3"/>'
-            f'<text x="{entry.x + 20}" y="{entry.y + 10}">{_text(FAMILY_NAMES[entry.family])}</text></g>'
-        )
+def _heading(heading: DrawingHeading) -> Iterator[str]:
+    for entry in heading.entries:
+        yield f'<g class="{entry.family}"><rect x="{entry.x}" y="{entry.y}" width="14" height="12" rx="3"/></g>'
+    yield from map(_words, heading_texts(heading))
+
+
+def _words(text: Text) -> str:
+    middle = ' text-anchor="middle"' if text.middle else ""
+    return f'<text class="{text.style}" x="{text.x:g}" y="{text.y:g}"{middle}>{_text(text.text)}</text>'
 
 
 def _line(line: Line, drawing: NetDrawing) -> str:
@@ -146,30 +152,15 @@ def _line(line: Line, drawing: NetDrawing) -> str:
 
 def _box(placed: PlacedBox, link: Link) -> Iterator[str]:
     """The box, a link if there is one, and the links of the layers in it."""
-    size, layer = placed.measure, placed.box.layer
+    size = placed.measure
     yield f'<g transform="translate({placed.x} {placed.y})">'
-    parts = [f'<rect width="{size.width}" height="{size.height}" rx="6"/>']
-    parts.append(f'<text class="name" x="{PADDING}" y="20">{_text(size.name)}</text>')
-    parts.append(f'<text x="{PADDING}" y="35">{_text(size.type)}</text>')
-    for at, far in enumerate(size.far):
-        parts.append(f'<text class="far" x="{PADDING}" y="{49 + 14 * at}">{_text(far)}</text>')
-    if placed.box.input:
-        right = size.width - PADDING - pill_width("input") / 2
-        parts.append(f'<text class="pill strong" x="{right:g}" y="20" text-anchor="middle">input</text>')
-    yield _linked(layer, "layer", parts, link)
-    for chip, folded in zip(size.chips, placed.box.folded, strict=True):
+    rect = f'<rect width="{size.width}" height="{size.height}" rx="6"/>'
+    yield _linked(placed.box.layer, "layer", [rect, *map(_words, texts_of(placed))], link)
+    for chip, text, folded in zip(size.chips, chip_texts(placed), placed.box.folded, strict=True):
         rect = f'<rect x="{chip.x}" y="{chip.y}" width="{chip.width}" height="{CHIP_HEIGHT}" rx="4"/>'
-        middle = f'x="{chip.x + chip.width / 2:g}" y="{chip.y + 11.5}" text-anchor="middle"'
-        yield _linked(folded, "chip", [rect, f"<text {middle}>{_text(chip.text)}</text>"], link)
-    for port in size.ports:
-        yield from _labels(port, size.width // 2 + port.shift + 6, size.height)
+        yield _linked(folded, "folded", [rect, _words(text)], link)
+    yield from map(_words, labels_of(placed))
     yield "</g>"
-
-
-def _labels(port: Port, x: int, bottom: int) -> Iterator[str]:
-    for at, text in enumerate(port.label):
-        strong = " strong" if port.output and at == 0 else ""
-        yield f'<text class="label{strong}" x="{x}" y="{bottom + 14 + 13 * at}">{_text(text)}</text>'
 
 
 def _linked(layer: DrawnLayer, kind: str, parts: Iterable[str], link: Link) -> str:

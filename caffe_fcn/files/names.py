@@ -18,6 +18,7 @@ class Kind(Enum):
     PICTURE = "a picture"
     ARRAY = "an array of NumPy"
     PAGE = "an HTML page"
+    DRAWING = "a drawing"
 
 
 HDF5_ENDINGS = (".h5", ".hdf5")
@@ -30,6 +31,7 @@ ENDINGS: dict[Kind, tuple[str, ...]] = {
     Kind.PICTURE: (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
     Kind.ARRAY: (".npy", ".npz"),
     Kind.PAGE: (".html", ".htm"),
+    Kind.DRAWING: (".svg", ".dot", ".gv"),
 }
 
 

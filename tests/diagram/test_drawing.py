@@ -97,5 +97,11 @@ def test_a_shortcut_leaves_the_main_way_straight() -> None:
 
 @pytest.mark.thorough
 def test_many_layers_take_seconds() -> None:
-    wires = {(at, at + 1) for at in range(4999)} | {(at, at + 4) for at in range(0, 4990, 3)}
-    assert drawing_of(made_of(5000, wires)).height > 100_000
+    far = {(0, at) for at in range(2, 2000)} | {(at, 1999) for at in range(1998)}
+    wires = {(at, at + 1) for at in range(1999)} | far
+    drawing = drawing_of(made_of(2000, wires))
+    assert drawing.height > 100_000
+    assert len(drawing.lines) == 2000
+    words = sum(len(placed.measure.far) for placed in drawing.boxes)
+    assert 0 < words < len(far)  # the longest edges are words in their boxes
+    assert sum(len(line.pieces) for line in drawing.lines) < 20_000

@@ -45,7 +45,7 @@ def test_each_layer_of_a_part_is_a_link() -> None:
     links = {link.get("href"): link for link in root.iter(f"{SVG}a")}
     assert list(links) == ["#layer-0", "#layer-1", "#layer-2"]
     assert links["#layer-1"].get("class") == "layer convolution"
-    assert links["#layer-2"].get("class") == "chip activation"
+    assert links["#layer-2"].get("class") == "folded activation"
     title = links["#layer-1"].findtext(f"{SVG}title")
     assert title is not None and title.startswith("conv (Convolution)\nreads data 1×3×8×8\nmakes conv 1×4×6×6")
 

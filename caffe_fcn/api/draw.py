@@ -1,0 +1,56 @@
+"""The library: drawings of nets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from caffe_fcn.api.arguments import checked
+from caffe_fcn.api.options import given
+from caffe_fcn.diagram.options import DrawOptions
+from caffe_fcn.diagram.saving import SavedDrawing, save_drawing
+from caffe_fcn.files.names import Kind, check_kind
+from caffe_fcn.files.options import WriteOptions
+from caffe_fcn.inspection.records import InspectedFiles
+
+if TYPE_CHECKING:
+    from caffe_fcn.api.net import Net
+
+
+@dataclass(frozen=True, repr=False)
+class DrawnNet:
+    """The result of `Net.draw`."""
+
+    found: SavedDrawing
+
+    def __repr__(self) -> str:
+        return f"<DrawnNet of {self.found.net}: {self.found.output}>"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user."""
+        return self.found.notes
+
+
+@checked(DrawOptions, WriteOptions)
+def draw(
+    self: Net,
+    output: str | os.PathLike[str],
+    *,
+    format: Literal["svg", "png", "dot"] | None = DrawOptions.format,
+    input_size: int | Sequence[int] | None = DrawOptions.input_size,
+    force: bool = WriteOptions.force,
+) -> DrawnNet:
+    """Draw the graph of the net into OUTPUT: a box for each layer, with the shapes of blobs at the lines between.
+
+    The phase is TEST unless another was given to `open`. Raises SurgeryError if the net does not accept INPUT_SIZE,
+    CaffeFcnError for a PNG that would be too large, ExtraError for a PNG without pillow, OutputError if the file cannot
+    be written; ValueError for a name with the wrong ending.
+    """
+    check_kind(output, Kind.DRAWING, Kind.PICTURE)
+    files = self._files()
+    shown = InspectedFiles(self.name, files.source, files.weights)
+    options = given(DrawOptions, locals())
+    return DrawnNet(save_drawing(shown, output, self.model.selection, options, force=force))

@@ -1,0 +1,95 @@
+"""`caffe-fcn draw`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caffe_fcn.cli.failures import exit_codes
+from caffe_fcn.cli.nets import files_of
+from caffe_fcn.cli.options import (
+    check_name,
+    file_name,
+    force_option,
+    fork_option,
+    option_of,
+    selection_options,
+    size,
+)
+from caffe_fcn.diagram.options import DrawOptions
+
+if TYPE_CHECKING:
+    from caffe_fcn.net.options import Selection
+
+
+@click.command(
+    epilog=exit_codes("done", "the net cannot be drawn"),
+)
+@click.argument("net", type=file_name)
+@click.argument("weights", type=file_name, required=False)
+@click.option("-o", "--output", type=file_name, metavar="FILE", help="The drawing.  [default: NET.svg beside NET]")
+@option_of(DrawOptions, "format", type=click.Choice(["svg", "png", "dot"]))
+@option_of(DrawOptions, "input_size", type=size, metavar="HxW")
+@selection_options
+@fork_option
+@force_option
+@click.option("-q", "--quiet", is_flag=True, help="Print no report.")
+def draw(
+    net: str,
+    weights: str | None,
+    output: str | None,
+    selection: Selection,
+    fork: str | None,
+    force: bool,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    """Draw the graph of NET, from top to bottom: a box for each layer, with the shapes of blobs at the lines between.
+
+    Colours show families of layers. Layers that work in place are in the box of the layer before them. A tooltip has
+    more about a layer. NET is a prototxt, or a caffemodel that contains its net; WEIGHTS tell the shapes that a
+    prototxt does not have. Phase TEST is drawn unless --phase is given.
+
+    PNG needs pillow, and is refused for very large nets. "-" is standard input or output.
+
+    \b
+    caffe-fcn draw deploy.prototxt
+    caffe-fcn draw train_val.prototxt --phase train -o train.png
+    caffe-fcn draw deploy.prototxt -o - --format dot > net.dot
+    """
+    from caffe_fcn.diagram.saving import format_of, save_drawing
+    from caffe_fcn.inspection.inspect import open_inspected
+
+    options = DrawOptions(**choices)
+    out = _output(net, weights, output, options)
+    try:
+        format_of(out, options.format)
+    except ValueError as error:
+        raise click.UsageError(f"-o {error}") from error
+    with ExitStack() as stack:
+        opened = files_of(stack, [net] if weights is None else [net, weights])
+        names = opened[0].name, opened[-1].name
+        files = open_inspected(opened[0].path, opened[1].path if weights is not None else None, names, fork)
+        if files.weights is not None:
+            stack.enter_context(files.weights)
+        found = save_drawing(files, out, selection, options, force=force)
+    if not quiet:
+        from caffe_fcn.report.draw import lines
+
+        for line in lines(found):
+            click.echo(line, err=True)
+
+
+def _output(net: str, weights: str | None, output: str | None, options: DrawOptions) -> str:
+    """Return the path of the drawing. Raises UsageError if names are missing or do not fit."""
+    if "" in (net, weights, output):
+        raise click.UsageError("a file's name is empty")
+    if net == weights == "-":
+        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    check_name("-o", output, "DRAWING", "PICTURE")
+    if output is None:
+        output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.{options.format or 'svg'}"
+    return output

@@ -1,0 +1,82 @@
+"""`caffe-fcn draw`: the format by the name, streams, options of the net, and what it tells."""
+
+from __future__ import annotations
+
+import shutil
+from xml.etree import ElementTree
+
+import pytest
+
+import caffe_fcn
+from tests.cli.conftest import LENET, CommandLine
+
+
+@pytest.fixture
+def lenet(cli: CommandLine) -> CommandLine:
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copy(LENET / name, cli.path)
+    return cli
+
+
+def test_the_drawing_lies_beside_the_net(lenet: CommandLine) -> None:
+    result = lenet.run("draw", "net.prototxt")
+    assert result.code == 0 and result.out == b""
+    assert "net.prototxt: 9 layers of phase TEST in 8 boxes" in result.err and "wrote net.svg" in result.err
+    ElementTree.parse(lenet.path / "net.svg")
+    again = lenet.run("draw", "net.prototxt")
+    assert again.code == 1 and "already exists" in again.err
+    assert lenet.run("draw", "net.prototxt", "--force", "-q").err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("net.svg", b"<?xml"), ("net.PNG", b"\x89PNG"), ("net.dot", b"digraph"), ("net.gv", b"digraph")]
+)
+def test_the_name_shows_the_format(lenet: CommandLine, name: str, start: bytes) -> None:
+    assert lenet.run("draw", "net.prototxt", "-o", name).code == 0
+    assert (lenet.path / name).read_bytes().startswith(start)
+
+
+def test_a_format_can_be_chosen(lenet: CommandLine) -> None:
+    assert lenet.run("draw", "net.prototxt", "--format", "dot").code == 0
+    assert (lenet.path / "net.dot").read_bytes().startswith(b"digraph")
+    result = lenet.run("draw", "net.prototxt", "-o", "-", "--format", "dot")
+    assert result.out == (lenet.path / "net.dot").read_bytes() and "wrote" not in result.err
+    assert lenet.run("draw", "-", stdin=(lenet.path / "net.prototxt").read_bytes()).out.startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("name", ["net.pdf", "net", "net.jpg", "other.prototxt", ""])
+def test_other_names_are_wrong_usage(lenet: CommandLine, name: str) -> None:
+    result = lenet.run("draw", "net.prototxt", "-o", name)
+    assert result.code == 2 and ("expected a name for a drawing" in result.err or "name is empty" in result.err)
+
+
+def test_sizes_are_those_of_the_images(lenet: CommandLine) -> None:
+    lenet.run("convert", "net.prototxt", "net.caffemodel", "-q")
+    result = lenet.run("draw", "net_fcn.prototxt", "-o", "-", "--input-size", "60x90")
+    assert result.code == 0 and "1×1×60×90" in result.out.decode()
+    refused = lenet.run("draw", "net.prototxt", "-o", "-", "--input-size", "60x90")
+    assert refused.code == 1 and "--input-size 60x90 does not suit the net" in refused.err
+
+
+def test_a_caffemodel_alone_is_drawn(lenet: CommandLine) -> None:
+    result = lenet.run("draw", "net.caffemodel", "-o", "-")
+    assert result.code == 0 and b"conv1 (Convolution)" in result.out
+
+
+def test_unknown_types_are_drawn_and_told(cli: CommandLine) -> None:
+    text = 'input: "data" input_shape { dim: 1 dim: 3 }\nlayer { name: "x" type: "Mystery" bottom: "data" top: "x" }\n'
+    (cli.path / "net.prototxt").write_text(text)
+    result = cli.run("draw", "net.prototxt", "-o", "-")
+    assert result.code == 0 and "Mystery (unknown type)" in result.out.decode() and "note: " in result.err
+
+
+def test_the_library_draws_the_same(lenet: CommandLine) -> None:
+    assert lenet.run("draw", "net.prototxt", "-o", "command.svg", "-q").code == 0
+    with caffe_fcn.open("net.prototxt") as net:
+        made = net.draw("library.svg")
+        assert repr(made) == "<DrawnNet of net.prototxt: library.svg>" and made.notes == ()
+        net.draw("library.txt", format="dot")
+        with pytest.raises(ValueError, match="expected a name for a drawing"):
+            net.draw("library.pdf")
+    assert (lenet.path / "library.svg").read_bytes() == (lenet.path / "command.svg").read_bytes()
+    assert (lenet.path / "library.txt").read_bytes().startswith(b"digraph")
