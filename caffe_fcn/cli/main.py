@@ -97,7 +97,9 @@ class _App(click.Group):
     cls=_App,
     commands=_Commands(),
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=exit_codes("done", "a model cannot be processed or a check failed"),
+    epilog=exit_codes(
+        "done", "a model cannot be processed or a check failed", "wrong usage (`diff`: 1 different, 2 any trouble)"
+    ),
 )
 @click.option(
     "--version",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from caffe_fcn.compare.held import STATISTICS, Blobs, HeldBlobs, statistics
@@ -24,10 +24,10 @@ class BlobComparison:
     def layers(self, name: str | None, twin: str | None) -> Iterator[BlobDiff]:
         """The blobs of the layer NAME in the old file and of TWIN in the new one, in pairs; None where a net does not
         have the layer. Raises CaffemodelError if values cannot be read."""
-        if name is not None and twin is not None and self.old.onnx != self.new.onnx:
-            normalized = self._normalized(name, twin)
-            if normalized is not None:
-                yield from normalized
+        if name in self.old.normalized or twin in self.new.normalized:
+            ours_by_label, theirs_by_label = _statistics(self.old, name), _statistics(self.new, twin)
+            if ours_by_label is not None and theirs_by_label is not None:
+                yield from self._by_label(ours_by_label, theirs_by_label)
                 return
         ours: Sequence[Blobs] = self.old.layers.get(name, ()) if name is not None else ()
         theirs: Sequence[Blobs] = self.new.layers.get(twin, ()) if twin is not None else ()
@@ -36,21 +36,16 @@ class BlobComparison:
                 if blob is not None or counterpart is not None:
                     yield self._compared(str(position), blob, counterpart)
 
-    def _normalized(self, name: str, twin: str) -> list[BlobDiff] | None:
-        """The statistics of a layer that an ONNX file holds divided by their factor; None for other layers."""
-        labelled = (self.old if self.old.onnx else self.new).normalized.get(name if self.old.onnx else twin)
-        held = (self.new if self.old.onnx else self.old).layers.get(twin if self.old.onnx else name)
-        computed = statistics(held[-1]) if labelled and held else None
-        if not labelled or computed is None:
-            return None
-        found = []
+    def _by_label(self, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Iterator[BlobDiff]:
+        """The statistics of a layer in both files. ONNX has a scale and a bias, of 1 and 0 where Caffe has none."""
         for label in STATISTICS:
-            both = [computed.get(label), labelled.get(label)]
-            if both[0] is None and both[1] is not None:
-                both[0] = Repeating((count_of(both[1]),), (1.0 if label == "scale" else 0.0,))
-            ours, theirs = reversed(both) if self.old.onnx else both
-            found.append(self._compared(label, ours, theirs))
-        return found
+            one, other = ours.get(label), theirs.get(label)
+            if ours and one is None and other is not None:
+                one = _neutral(label, other)
+            if theirs and other is None and one is not None:
+                other = _neutral(label, one)
+            if one is not None or other is not None:
+                yield self._compared(label, one, other)
 
     def _compared(self, label: str, blob: Tensor | None, other: Tensor | None) -> BlobDiff:
         if blob is None or other is None:
@@ -82,3 +77,15 @@ class BlobComparison:
         while self.onnx and meant[-1:] == [1]:
             del meant[-1]
         return tuple(meant)
+
+
+def _statistics(held: HeldBlobs, name: str | None) -> Mapping[str, Tensor] | None:
+    """The statistics of the layer NAME in HELD, by label; none if it is not there, None if its blobs are others."""
+    if name is None or name in held.normalized:
+        return {} if name is None else held.normalized[name]
+    blobs = held.layers.get(name)
+    return statistics(blobs[-1]) if blobs else {}
+
+
+def _neutral(label: str, like: Tensor) -> Tensor:
+    return Repeating((count_of(like),), (1.0 if label == "scale" else 0.0,))

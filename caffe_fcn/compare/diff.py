@@ -6,7 +6,7 @@ told once. Layers that only the weights have are paired by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from caffe_fcn.compare.blobs import BlobComparison
@@ -131,12 +131,15 @@ def _comparison(old: DiffSide, new: DiffSide, options: DiffOptions) -> BlobCompa
 
 def _with_weights(found: Sequence[LayerDiff], weights: BlobComparison, options: DiffOptions) -> list[LayerDiff]:
     """The layers FOUND with their blobs; then layers that only the weights have."""
-    made: list[LayerDiff] = []
+    olds, news = {each.old for each in found}, {each.new for each in found}
     ours: set[str | None] = set()
     theirs: set[str | None] = set()
+    made: list[LayerDiff] = []
     for each in found:
-        old = each.old if each.old not in ours else None
-        new = each.new if each.new not in theirs else None
+        # The weights may have a layer that the net does not have.
+        old = each.new if each.old is None and each.new not in olds else each.old
+        new = each.old if each.new is None and each.old not in news else each.new
+        old, new = None if old in ours else old, None if new in theirs else new
         ours.add(old)
         theirs.add(new)
         made.append(each._replace(blobs=_blobs(weights, old, new, options)))
@@ -153,8 +156,8 @@ def _foreign(
     weights: BlobComparison, ours: set[str | None], theirs: set[str | None], options: DiffOptions
 ) -> Iterator[LayerDiff]:
     """Layers that only the weights have, by name; not OURS and THEIRS, which the nets have."""
-    old = [name for name in _names(weights.old, weights.new) if name not in ours]
-    new = dict.fromkeys(name for name in _names(weights.new, weights.old) if name not in theirs)
+    old = [name for name in weights.old.names if name not in ours]
+    new = dict.fromkeys(name for name in weights.new.names if name not in theirs)
     for name in old:
         there = name in new
         new.pop(name, None)
@@ -163,8 +166,3 @@ def _foreign(
         yield LayerDiff(match, name, name if there else None, blobs=blobs)
     for name in new:
         yield LayerDiff(LayerMatch.NEW, None, name, blobs=_blobs(weights, None, name, options))
-
-
-def _names(held: HeldBlobs, other: HeldBlobs) -> Mapping[str, object]:
-    """The layers in HELD; of the normalizations of an ONNX file those that OTHER knows too."""
-    return {**held.layers, **{name: () for name in held.normalized if name in other.layers}}

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from caffe_fcn.compare.reading import count_of
+from caffe_fcn.display import printable, some
+from caffe_fcn.errors import CaffemodelError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.initializers import Initializer, InitializerFile
 from caffe_fcn.model.tensors import Repeating, Stored, Tensor, stored
@@ -25,20 +27,27 @@ STATISTICS = ("scale", "bias", "mean", "variance")
 """The initializers of a normalization by stored statistics, as `export` names them, in the order of its inputs."""
 
 _BLOB = re.compile(r"(?P<layer>.*)/(?:blob(?P<position>[0-9]{1,2})|(?P<label>scale|bias|mean|variance))", re.DOTALL)
+_CONSTANT = re.compile(r".*/constant(_[0-9]+)?", re.DOTALL)
+"""What `export` adds to a layer: shapes and numbers from its fields."""
 _MOST_CHANNELS = 1 << 20
 """Statistics of more channels are not divided by their factor."""
 
 
 class HeldBlobs(NamedTuple):
     """The blobs in the file PATH by layer name, once for each layer of this name. NORMALIZED: layers of an ONNX file
-    with initializers for statistics, by label. ONNX: whether it is such a file. UNREAD: initializers that are not
-    blobs, or of types that are not read."""
+    with initializers for statistics, by label. ONNX: whether it is such a file. UNREAD: initializers with
+    other names, or of types that are not read."""
 
     path: str
     layers: Mapping[str, Sequence[Blobs]]
     onnx: bool = False
     normalized: Mapping[str, Mapping[str, Tensor]] = {}
     unread: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Mapping[str, object]:
+        """The layers that have blobs."""
+        return {**self.layers, **self.normalized}
 
 
 def held_in_file(weights: WeightFile) -> HeldBlobs:
@@ -52,18 +61,24 @@ def held_in_file(weights: WeightFile) -> HeldBlobs:
 
 
 def held_in_onnx(file: InitializerFile) -> HeldBlobs:
-    """The blobs in the initializers of FILE, by their names."""
+    """The blobs in the initializers of FILE, by their names. Raises CaffemodelError if there are none."""
     blobs: dict[str, dict[int, Tensor]] = {}
     labelled: dict[str, dict[str, Tensor]] = {}
     unread: list[str] = []
     for each in file.initializers.values():
         match, tensor = _BLOB.fullmatch(each.name), _tensor(each)
         if match is None or tensor is None:
-            unread.append(each.name)
+            unread += [each.name] * (_CONSTANT.fullmatch(each.name) is None)
         elif match["label"]:
             labelled.setdefault(match["layer"], {})[match["label"]] = tensor
         else:
             blobs.setdefault(match["layer"], {})[int(match["position"])] = tensor
+    if not blobs and not labelled:
+        raise CaffemodelError(
+            source=file.path,
+            expected="initializers with names such as 'conv1/blob0', as `caffe-fcn export` writes them",
+            found=some([repr(printable(name)) for name in unread], 3) or "none",
+        )
     layers = {
         layer: [tuple(found.get(position) for position in range(max(found) + 1))] for layer, found in blobs.items()
     }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from caffe_fcn.compare.held import HeldBlobs, held_in_file, held_in_onnx
 from caffe_fcn.compare.records import DiffFile
+from caffe_fcn.display import printable, some
 from caffe_fcn.errors import CaffeFcnError, NetError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.files.initializers import is_onnx, open_initializers
@@ -63,6 +64,9 @@ def side_of(source: SourceNet | None, weights: WeightFile | HeldBlobs | None, fo
             source = net_of_weights(weights, fork)
         except NetError as error:
             notes.append(f"the net inside cannot be compared: {error}")
+    if isinstance(weights, HeldBlobs) and weights.unread:
+        names = some([repr(printable(name)) for name in weights.unread], 3)
+        notes.append(f"initializers of other names or types are not compared: {names}")
     held = held_in_file(weights) if isinstance(weights, WeightFile) else weights
     files = [source.name] if source is not None and not source.from_weights else []
     shapes = blob_shapes(weights) if isinstance(weights, WeightFile) else {}

@@ -13,6 +13,7 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import jsonschema
 import numpy as np
+import onnx
 import pytest
 
 import caffe_fcn
@@ -221,6 +222,45 @@ def test_statistics_in_onnx_are_divided_by_their_factor(cli: CommandLine) -> Non
         ("bn", ["mean", "variance"])
     ]
 
+    with_other = Path("net.onnx").read_bytes()
+    assert equal(cli, "net.onnx", "net.onnx")["totals"]["blobs"] == 6
+    bare_net = schema.NetParameter(layer=[net.layer[1]])
+    cli.write(bare=bare_net.SerializeToString())
+    (found,) = differs(cli, "bare.caffemodel", "net.onnx")["layers"]
+    assert (found["match"], [blob["blob"] for blob in found["blobs"]]) == ("new", ["scale", "bias", "mean", "variance"])
+    model = onnx.load_from_string(with_other)
+    next(each for each in model.graph.initializer if each.name == "bn/mean").name = "other"
+    onnx.save(model, "other.onnx")
+    assert differs(cli, "net.onnx", "other.onnx")["notes"] == [
+        "other.onnx: initializers of other names or types are not compared: 'other'"
+    ]
+    for each in model.graph.initializer:
+        each.name = each.name.replace("/", ".")
+    onnx.save(model, "other.onnx")
+    assert "initializers with names such as 'conv1/blob0'" in trouble(cli, "net.onnx", "other.onnx")
+
+
+def test_folded_and_reduced_nets(cli: CommandLine) -> None:
+    for name in NET:
+        shutil.copy(GOLDEN / "folds" / "residual" / name, cli.path / name)
+    with caffe_fcn.open(*NET) as net:
+        net.fold().save("fold.prototxt", "fold.caffemodel")
+    document = differs(cli, *NET, "fold.prototxt", "fold.caffemodel")
+    told = {(each["old"]["type"], each["match"], each["rewired"]) for each in document["layers"]}
+    gone = {("BatchNorm", "gone", False), ("Scale", "gone", False)}
+    assert told == {("Convolution", "name", False), *gone}
+    convolutions = [each for each in document["layers"] if each["match"] == "name"]
+    assert {each["fields"][0]["path"] for each in convolutions} == {"convolution_param.bias_term"}
+    assert {tuple(blob["sameness"] for blob in each["blobs"]) for each in convolutions} == {("changed", "new")}
+
+
+def test_weights_of_layers_that_only_one_net_has(digits: CommandLine) -> None:
+    text = (digits.path / "net.prototxt").read_text()
+    digits.write(short=text.replace(text[text.index("layer", text.index('"ip1"') + 30) :], ""))
+    document = differs(digits, "short.prototxt", "net.caffemodel", *NET)
+    assert {each["match"] for each in document["layers"]} == {"new"}
+    assert document["totals"]["differing_blobs"] == 0, "the weights are the same"
+
 
 def test_layers_of_each_phase(cli: CommandLine) -> None:
     source = (
@@ -370,6 +410,15 @@ def test_what_git_gives(digits: CommandLine) -> None:
     assert digits.run("diff", "--git", "a.prototxt").out == b"* Unmerged path a.prototxt\n"
     assert digits.run("diff", "--git", "a", "b").code == 2
     assert digits.run("diff", "--git", "--json", "a").code == 2
+
+
+def test_colours(digits: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("diff", "--git", "a", "net.prototxt", "1", "2", "fcn.prototxt", "3", "4")
+    assert b"\x1b" not in digits.run(*words).out
+    monkeypatch.setenv("GIT_PAGER_IN_USE", "true")
+    assert "\x1b[33m~ ip1 → ip1-conv  InnerProduct → Convolution\x1b[0m\n" in digits.run(*words).out.decode()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert b"\x1b" not in digits.run(*words).out
 
 
 # ---- The library ----
