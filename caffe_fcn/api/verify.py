@@ -29,6 +29,7 @@ def verify(
     claim: Literal["auto", "same-bits", "same-function", "new-function"] = VerifyOptions.claim,
     proofs: str | Sequence[str] = VerifyOptions.proofs,
     bisect: bool = VerifyOptions.bisect,
+    original_engine: Literal["onnxruntime", "opencv", "openvino", "caffe"] | None = VerifyOptions.original_engine,  # type: ignore[assignment]
     samples: int = VerifyOptions.samples,
     windows: int = VerifyOptions.windows,
     seed: int = VerifyOptions.seed,
@@ -52,7 +53,8 @@ def verify(
 
     With BISECT the nets are compared blob by blob, in place of the proofs: `bisection` of the `Verification` has the
     first layers whose inputs agree and whose output differs by more than rounding, with the fields and the weights that
-    differ. `holds` is True if all blobs agree.
+    differ. `holds` is True if all blobs agree. ORIGINAL_ENGINE runs the original then: a net compared with itself shows
+    which layers an engine computes otherwise.
 
     Raises CaffeFcnError if the nets cannot be compared: WeightsError if weights contain NaN, ExtraError if the
     engine is needed and not installed.
@@ -61,6 +63,8 @@ def verify(
         raise ValueError("claim: 'new-function' has proofs of its own; expected neither proofs nor pictures with it")
     if bisect and (proofs or claim == "new-function"):
         raise ValueError("bisect: it is in place of the proofs; expected neither proofs nor the claim 'new-function'")
+    if original_engine is not None and not bisect:
+        raise ValueError("original_engine: it goes with bisect only")
     runner = engine_called(given(EngineOptions, locals()), brief=True)
     settings = VerifySettings(engine=runner, **vars(given(VerifyOptions, locals())))
     if isinstance(original, str | os.PathLike):

@@ -24,7 +24,7 @@ from caffe_fcn.cli.options import (
     threads_option,
 )
 from caffe_fcn.cli.streams import print_json
-from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.engines.options import ENGINES, EngineOptions
 from caffe_fcn.predict.options import PreparationOptions
 from caffe_fcn.verify.options import CLAIMS, PROOFS, VerifyOptions
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @option_of(VerifyOptions, "claim", type=click.Choice(CLAIMS))
 @option_of(VerifyOptions, "proofs", "--proof", type=click.Choice(PROOFS), multiple=True)
 @option_of(VerifyOptions, "bisect")
+@option_of(VerifyOptions, "original_engine", type=click.Choice(ENGINES))
 @option_of(VerifyOptions, "samples", type=click.IntRange(1, 10_000), metavar="N")
 @option_of(VerifyOptions, "windows", type=click.IntRange(1, 10_000), metavar="N")
 @option_of(VerifyOptions, "seed", type=click.IntRange(0), metavar="N")
@@ -136,6 +137,8 @@ def _check_usage(files: Sequence[str], images: Sequence[str], choices: Mapping[s
         raise click.UsageError("only one file can come from stdin")
     if choices["bisect"] and (choices["proofs"] or choices["claim"] == "new-function"):
         raise click.UsageError("--bisect compares blobs in place of proofs; leave out --proof and --claim new-function")
+    if choices["original_engine"] and not choices["bisect"]:
+        raise click.UsageError("--original-engine goes with --bisect only")
     if choices["claim"] == "new-function" and (choices["proofs"] or images):
         raise click.UsageError("--proof and --image do not go with --claim new-function, which has proofs of its own")
 

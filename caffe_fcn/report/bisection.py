@@ -123,6 +123,7 @@ def document(found: Bisection) -> dict[str, Any]:
         "samples": found.samples,
         "pictures": found.given,
         "seed": found.seed,
+        "original_engine": found.original_engine or None,
         "first": [_layer_document(each) for each in found.first],
         "agreed": found.agreed,
         "behind": found.behind,

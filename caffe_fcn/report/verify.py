@@ -37,6 +37,8 @@ def lines(found: Verification) -> Iterator[str]:
 def _lines(found: Verification) -> Iterator[str]:
     """Return a line for each proof: its result, and the numbers."""
     how = f"run by {found.engine}" if found.engine else "nothing was run"
+    if found.bisection and found.bisection.original_engine not in ("", found.engine):
+        how += f", the original by {found.bisection.original_engine}"
     yield f"{found.fcn}: {_verdict(found)} ({how})"
     told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
     if found.weights_proof is not None:

@@ -58,13 +58,14 @@ class Bisection(NamedTuple):
     FIRST has the layers at which the nets differ first, several if they lie on parallel branches. AGREED blobs agree;
     BEHIND blobs lie behind a difference. Layers that are GONE from the original or NEW have no counterpart; the blobs
     COARSE are not compared, because rounding alone changes them too much. UNMATCHED outputs of either net have no
-    counterpart. NOT_SHOWN: why nothing could be compared.
+    counterpart. ORIGINAL_ENGINE ran the original. NOT_SHOWN: why nothing could be compared.
     """
 
     inputs: dict[str, Shape]
     samples: int
     given: int
     seed: int
+    original_engine: str = ""
     first: tuple[FirstDifference, ...] = ()
     agreed: int = 0
     behind: int = 0

@@ -33,6 +33,12 @@ class VerifyOptions:
         "In place of the proofs, compare the nets blob by blob, and report the first layers whose inputs agree and "
         "whose output differs by more than rounding.",
     )
+    original_engine: str | None = option_field(
+        None,
+        "With `bisect`, the engine that runs the original. A net compared with itself shows the layers that one engine "
+        "computes otherwise.",
+        "the same engine",
+    )
     samples: int = option_field(8, "Number of random inputs for both nets.")
     windows: int = option_field(16, "Number of windows of the larger input to compare.")
     seed: int = option_field(0, "Seed of the random inputs.")

@@ -14,7 +14,9 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from caffe_fcn.engines.onnxruntime import OnnxRuntime
+from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Engine
+from caffe_fcn.engines.registry import engine as engine_called
 from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights
@@ -280,7 +282,9 @@ class _Work:
         nothing = Bisection({}, 0, 0, options.seed)
         if self.misfit:
             return nothing._replace(not_shown=self.refused[0] if self.refused else self.misfit)
-        engines = (options.engine, options.engine)
+        first = options.original_engine
+        before = options.engine if first is None else engine_called(EngineOptions(engine=first), brief=True)
+        engines = (before, options.engine)
         settings = BisectSettings(
             engines, options.samples, options.seed, options.pictures, options.tolerance, self.finer
         )

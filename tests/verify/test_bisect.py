@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from caffe_fcn.engines.opencv import OpenCv
+from caffe_fcn.engines.protocol import ShapedNet
+from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.schema import Message
 from caffe_fcn.verify import streaming
 from caffe_fcn.verify.bisection import Bisection, FirstDifference
@@ -228,10 +232,33 @@ def test_what_does_not_fit_is_not_shown(tmp_path: Path) -> None:
     assert found.status is NOT_SHOWN and "stem" in found.not_shown
 
 
+class OddEngine(OnnxRuntime):
+    """An engine that computes LRN layers otherwise."""
+
+    name = "odd"
+
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
+        """Load NET with another LRN."""
+        for node in net.graph.nodes:
+            if node.type == "LRN":
+                node.layer.lrn_param.alpha *= 2
+        return super().load(net, weights, outputs=outputs)
+
+
+@pytest.mark.thorough
+def test_the_layer_that_an_engine_computes_otherwise(tmp_path: Path) -> None:
+    pair = written(BRANCHES, tmp_path)
+    pair.fcn, pair.fcn_weights = pair.net, pair.weights
+    found = bisected(pair, engine=OddEngine(), original_engine="onnxruntime")
+    assert (first(found).twin, found.original_engine, first(found).fields) == ("norm", "onnxruntime", ())
+    assert bisected(pair, engine=OddEngine(), original_engine=None).status is HOLDS
+
+
 @pytest.mark.thorough
 def test_another_engine(tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     pair = written(BRANCHES, tmp_path)
     assert bisected(pair, engine=OpenCv()).status is HOLDS
+    assert bisected(pair, engine=OpenCv(), original_engine="onnxruntime").status is HOLDS
     pair.blobs(lambda held: change_one(held["right"].blobs[0]))
     assert first(bisected(pair, engine=OpenCv())).twin == "right"
