@@ -159,6 +159,7 @@ NOT_IN_LIBRARY = {
     ("verify", "mean"): "its pictures are arrays, as they are fed",
     ("verify", "scale"): "its pictures are arrays, as they are fed",
     ("verify", "swap_channels"): "its pictures are arrays, as they are fed",
+    ("verify", "column_major"): "its pictures are arrays, as they are fed",
 }
 """Fields that no function of LIBRARY has a keyword for, and why."""
 

@@ -70,6 +70,7 @@ def export(
     mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
     scale: float | None = PreparationOptions.scale,
     swap_channels: bool = PreparationOptions.swap_channels,
+    column_major: bool = PreparationOptions.column_major,
     labels: str | os.PathLike[str] | None = ExportOptions.labels,
     force: bool = WriteOptions.force,
 ) -> Export:

@@ -58,6 +58,7 @@ def save_report(
     mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
     scale: float | None = PreparationOptions.scale,
     swap_channels: bool = PreparationOptions.swap_channels,
+    column_major: bool = PreparationOptions.column_major,
     resize: tuple[int, int] | int | Literal["net"] | None = ReportOptions.resize,
     labels: str | os.PathLike[str] | None = ReportOptions.labels,
     wanted: str | int | None = ReportOptions.wanted,

@@ -94,6 +94,7 @@ def run(
     mean: float | Sequence[float] | str | os.PathLike[str] | None = PreparationOptions.mean,
     scale: float | None = PreparationOptions.scale,
     swap_channels: bool = PreparationOptions.swap_channels,
+    column_major: bool = PreparationOptions.column_major,
     resize: tuple[int, int] | int | Literal["net"] | None = RunOptions.resize,
     crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
     scales: Sequence[float] = RunOptions.scales,

@@ -291,6 +291,7 @@ def preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @option_of(PreparationOptions, "mean", type=file_name, metavar="B,G,R|FILE")
     @option_of(PreparationOptions, "scale", type=scale, metavar="X")
     @option_of(PreparationOptions, "swap_channels")
+    @option_of(PreparationOptions, "column_major")
     @wraps(command)
     def with_preparation(**choices: Any) -> Any:
         return command(preparation=taken(PreparationOptions, choices), **choices)

@@ -35,7 +35,8 @@ class Metadata(NamedTuple):
     """Data for users of the model that are not in the net.
 
     SOURCE has the names of its files; CHANNELS is the order of a picture's, "BGR" or "RGB"; MEAN is subtracted from
-    each channel before multiplying by SCALE, as in Caffe; LABELS names the classes.
+    each channel before multiplying by SCALE, as in Caffe; LABELS names the classes; COLUMN_MAJOR: the net takes
+    transposed pictures.
     """
 
     source: str | None = None
@@ -43,6 +44,7 @@ class Metadata(NamedTuple):
     mean: Sequence[float] | None = None
     scale: float | None = None
     labels: Sequence[str] | None = None
+    column_major: bool = False
 
 
 NO_METADATA = Metadata()
@@ -52,6 +54,8 @@ MEANINGS: Mapping[str, str] = {
     "input_channels": "the order of the channels of a picture: BGR or RGB",
     "input_mean": "JSON list: the mean to subtract from each channel of a picture, in that order, for values 0 to 255",
     "input_scale": "JSON number: the scale to multiply by after that",
+    "input_order": "column_major if the model takes transposed pictures, N×C×W×H, as after training in MATLAB; maps "
+    "are transposed, too",
     "classes": "JSON list: the names of the classes, in the order of their numbers",
     "geometry": "JSON object: for each output that is a map, by name, the positions of its cells in pixels of the "
     "input. Lists have one value for each spatial axis, height before width. `window`: the number of "
@@ -159,6 +163,7 @@ def metadata_props(lowered: Lowered, metadata: Metadata = NO_METADATA) -> dict[s
         "input_channels": metadata.channels,
         "input_mean": _json(None if metadata.mean is None else [float(value) for value in metadata.mean]),
         "input_scale": _json(None if metadata.scale is None else float(metadata.scale)),
+        "input_order": "column_major" if metadata.column_major else None,
         "classes": _json(None if metadata.labels is None else list(metadata.labels)),
         "geometry": _json(_geometry(lowered) or None),
     }

@@ -189,7 +189,7 @@ def observed(source: PageSource) -> Observed:
     _check_memory(model, picture.size)
     box = Box(0, 0, *picture.size)
     item = settings.steps.blob(picture.read(box), box, frame_of(picture))[None]
-    fed = {model.feed: _batch(item, session.inputs[model.feed][0])}
+    fed = {model.feed: _batch(model.arranged(item), session.inputs[model.feed][0])}
     return Observed(what, given is not None, session, fed, engine.blobs, settings, model.outputs)
 
 

@@ -68,7 +68,7 @@ def check_size(model: PictureNet, name: str, size: Size) -> None:
     """Raise PictureError if the net does not accept a picture of SIZE, which messages call NAME."""
     if model.fixed not in (None, size):
         if model.fits(size):
-            way = Option("input_shape", {model.feed: (*model.fed[:2], *size)})
+            way = Option("input_shape", {model.feed: (*model.fed[:2], *model.turned(size))})
             raise PictureError(
                 f"the net is loaded for pictures of {_pixels(model.nominal)}, found {_pixels(size)}; the "
                 "weights are the same for this size",

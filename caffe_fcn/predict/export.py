@@ -44,6 +44,7 @@ class ExportSettings(NamedTuple):
     mean: Mean | None
     scale: float | None
     rgb: bool
+    column_major: bool
     labels: str | os.PathLike[str] | None
 
 
@@ -124,6 +125,7 @@ def _settings(options: ExportOptions, preparation: PreparationOptions) -> Export
         mean=None if preparation.mean is None else read_mean(preparation.mean),
         scale=preparation.scale,
         rgb=preparation.swap_channels,
+        column_major=preparation.column_major,
         labels=options.labels,
     )
 
@@ -152,6 +154,8 @@ def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Expor
         raise PictureError(
             place=Option("swap_channels", True), expected="a net for pictures with 3 channels", found="none"
         )
+    if asked.column_major and not channels:
+        raise PictureError(place=Option("column_major", True), expected="a net for pictures", found="none")
     order = "RGB" if asked.rgb else "BGR"
     return Metadata(
         ", ".join(files),
@@ -159,6 +163,7 @@ def _metadata(source: SourceNet, weights: WeightFile, scope: Scope, asked: Expor
         None if asked.mean is None else _means(asked.mean, channels),
         asked.scale,
         None if asked.labels is None else read_labels(asked.labels, _classes(scope)).names,
+        asked.column_major,
     )
 
 

@@ -36,12 +36,15 @@ def read_inputs(paths: Sequence[str], net: ShapedNet, preparation: PreparationOp
         return GivenInputs([read_array(path) for path in paths])
     name, shape = _fed(net)
     stated = transform_of(net.graph, name)
-    mean = None if preparation.mean is None else read_mean(preparation.mean)
+    turned = preparation.column_major
+    mean = None if preparation.mean is None else read_mean(preparation.mean).turned(turned)
+    shape = (*shape[:2], shape[3], shape[2]) if turned else shape
     chosen = with_defaults(stated, mean, preparation.scale, preparation.swap_channels)
     chosen.steps.check(shape[1])
     told = chosen.steps.note(whole((shape[2], shape[3])))
     arrays = [
-        read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, chosen.steps) for path in paths
+        read_array(path) if path.lower().endswith(".npy") else _prepared(path, shape, chosen.steps, turned)
+        for path in paths
     ]
     return GivenInputs(arrays, (*chosen.notes, *([told] if told else [])))
 
@@ -58,12 +61,15 @@ def _fed(net: ShapedNet) -> tuple[str, Shape]:
     return next(iter(pictures.items()))
 
 
-def _prepared(path: str, shape: Shape, steps: Preprocessing) -> Array:
-    """Return the picture at PATH as one input of SHAPE, C×H×W."""
+def _prepared(path: str, shape: Shape, steps: Preprocessing, turned: bool) -> Array:
+    """Return the picture at PATH as one input of SHAPE, C×H×W; if TURNED, transposed after that."""
+    import numpy as np
+
     size = shape[2], shape[3]
     picture = resampled(open_picture(path, shape[1]), size)
     box = Box(0, 0, *size)
-    return steps.blob(picture.read(box), box, whole(size))
+    made = steps.blob(picture.read(box), box, whole(size))
+    return np.ascontiguousarray(made.swapaxes(1, 2)) if turned else made
 
 
 def read_array(path: str) -> Array:

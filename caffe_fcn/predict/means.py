@@ -62,6 +62,10 @@ class Mean(NamedTuple):
         """Whether each pixel has its own mean."""
         return self.values.ndim == _IMAGE
 
+    def turned(self, transposed: bool) -> Mean:
+        """Return the mean for pictures that are not TRANSPOSED, if it is an image for transposed ones."""
+        return self._replace(values=self.values.swapaxes(1, 2)) if transposed and self.is_image else self
+
     def of_channels(self) -> NDArray[Any]:
         """The mean of each channel, C, or the one number for all."""
         import numpy as np

@@ -21,6 +21,11 @@ class PreparationOptions:
     )
     scale: float | None = option_field(None, "Scale to multiply by after subtracting the mean, such as 1/255.")
     swap_channels: bool = option_field(False, "Feed red first (RGB); Caffe nets usually take blue first (BGR).")
+    column_major: bool = option_field(
+        False,
+        "The net was trained on transposed pictures, as in MATLAB, where columns come first: transpose pictures before "
+        "the net, and its maps back.",
+    )
 
 
 @dataclass(frozen=True)

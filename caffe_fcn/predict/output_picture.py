@@ -104,7 +104,7 @@ def restored(answer: Answer, output: NetOutput, settings: RunSettings) -> Restor
 
     result = next(each for each in answer.results if each.output.name == output.name)
     pixels, below, above = None, 0, 0
-    for row, band, size in _bands(result):
+    for row, band, size in _bands(result, settings.column_major):
         if pixels is None:
             pixels = np.empty((*size, len(band)), np.uint8)
         values = _undone(band, row, answer, result, settings).round()
@@ -117,13 +117,15 @@ def restored(answer: Answer, output: NetOutput, settings: RunSettings) -> Restor
     return Restored(output.name, pixels, below, above)
 
 
-def _bands(result: BlobResult) -> Iterator[tuple[int, NDArray[Any], tuple[int, int]]]:
-    """Yield the values of RESULT, C×h×W, in bands of rows, each with its first row and the size of the whole."""
+def _bands(result: BlobResult, column_major: bool) -> Iterator[tuple[int, NDArray[Any], tuple[int, int]]]:
+    """Yield the values of RESULT, C×h×W, in bands of rows, each with its first row and the size of the whole. If the
+    net is COLUMN_MAJOR, only maps are transposed already."""
     if result.levels:
         _, high, wide = result.levels[0].scores.shape
         yield from ((row, band, (high, wide)) for row, band in result.levels[0].scores.bands())
     elif result.values is not None:
-        yield 0, result.values[0], result.values.shape[2:]
+        values = result.values[0].swapaxes(1, 2) if column_major else result.values[0]
+        yield 0, values, values.shape[1:]
 
 
 def _undone(band: NDArray[Any], row: int, answer: Answer, result: BlobResult, settings: RunSettings) -> NDArray[Any]:

@@ -46,7 +46,10 @@ _LARGER = 512
 @dataclass(frozen=True)
 class PictureNet:
     """A net loaded for pictures. FEED is its input blob, FED the shape of it at the nominal size, OUTPUTS the blobs to
-    be returned; NOTES are on the net and its weights."""
+    be returned; NOTES are on the net and its weights. If COLUMN_MAJOR, the net takes pictures transposed.
+
+    All sizes and positions are those of pictures, not transposed, and so are maps; FED, and blobs that are not maps,
+    are in the order of the net."""
 
     net: ShapedNet
     session: Session
@@ -54,6 +57,7 @@ class PictureNet:
     fed: Shape
     outputs: tuple[NetOutput, ...]
     notes: tuple[str, ...]
+    column_major: bool = False
 
     @property
     def source(self) -> str:
@@ -79,8 +83,16 @@ class PictureNet:
 
     @property
     def nominal(self) -> Size:
-        """The height and width that the file defines."""
-        return self.fed[2], self.fed[3]
+        """The height and width of pictures that the file defines."""
+        return self.turned((self.fed[2], self.fed[3]))
+
+    def turned(self, size: Size) -> Size:
+        """Return the SIZE of a picture as that of the input of the net, or the other way round."""
+        return (size[1], size[0]) if self.column_major else size
+
+    def _of_net(self, axis: int) -> int:
+        """Return the spatial axis of the net that is AXIS of a picture: 0 down, 1 across."""
+        return 1 - axis if self.column_major else axis
 
     @cached_property
     def fixed(self) -> Size | None:
@@ -96,7 +108,7 @@ class PictureNet:
 
     def shapes(self, size: Size) -> Shapes:
         """Return the shapes of all blobs on one picture of SIZE. Raises ShapeError if the net does not accept it."""
-        shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *size)})
+        shapes = infer_shapes(self.net.graph, given={self.feed: (1, self.channels, *self.turned(size))})
         refuse_empty(self.net.graph, shapes)
         return shapes
 
@@ -120,7 +132,8 @@ class PictureNet:
             made = shapes.blobs[output.blob]
             if geometry is None or not isinstance(made, tuple):
                 raise ShapeError(f"{output.name!r} is not a map for a picture of {show(size)}", source=self.source)
-            axes.append(CellAxis(pixels, made[2 + axis], geometry.axes[axis]))
+            along = self._of_net(axis)
+            axes.append(CellAxis(pixels, made[2 + along], geometry.axes[along]))
         return Cells(axes[0], axes[1])
 
     def _misfit(self, size: Size, error: ShapeError) -> ShapeError:
@@ -129,7 +142,7 @@ class PictureNet:
             self.shapes(size)
         except ShapeError as whole:
             error = whole
-        near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, size)
+        near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, self.turned(size))
         cure = advise("resize the picture with ", Option("resize")) if near else None
         told = f"a picture of {show(size)} pixels does not suit the net: {error.within(self.source)}{near}"
         return ShapeError(told, source=self.source, layer=error.layer, index=error.index, hint=cure)
@@ -182,8 +195,8 @@ class PictureNet:
     def _reach(self, output: NetOutput, size: Size) -> tuple[Reach, Reach] | None:
         graph, (high, wide) = self.net.graph, self.nominal
         along = [self.shapes(each) for each in ((size[0], wide), (high, size[1]))]
-        found = [reach(graph, shapes, output.blob, axis) for axis, shapes in enumerate(along)]
-        nominal = [reach(graph, self.net.shapes, output.blob, axis) for axis in range(2)]
+        found = [reach(graph, shapes, output.blob, self._of_net(axis)) for axis, shapes in enumerate(along)]
+        nominal = [reach(graph, self.net.shapes, output.blob, self._of_net(axis)) for axis in range(2)]
         if [each.align for each in found] != [each.align for each in nominal]:
             return None
         return found[0], found[1]
@@ -205,6 +218,12 @@ class PictureNet:
         """The only number of pictures that the net accepts in one run; None if it accepts any."""
         return self.session.inputs[self.feed][0]
 
+    def arranged(self, pictures: Array) -> Array:
+        """Return PICTURES, N×C×H×W, in the order of the net: transposed if it takes columns first."""
+        import numpy as np
+
+        return np.ascontiguousarray(pictures.swapaxes(2, 3)) if self.column_major else pictures
+
     def run(self, pictures: Array) -> dict[str, Array]:
         """Return all outputs by name for PICTURES, N×C×H×W, from one run. If the net has a fixed batch, PICTURES, at
         most that many, are repeated to fill it, and only their outputs are returned.
@@ -215,7 +234,7 @@ class PictureNet:
 
         held, batch = len(pictures), self.batch or len(pictures)
         fed = pictures if held == batch else np.resize(pictures, (batch, *pictures.shape[1:]))
-        made = self.session.run({self.feed: fed})
+        made = self.session.run({self.feed: self.arranged(fed)})
         for output in self.outputs:
             array = made[output.name]
             if not np.isfinite(array).all():
@@ -225,7 +244,9 @@ class PictureNet:
                     hint=advise("check that ", Option("mean"), " and ", Option("scale"), " are those of the training"),
                 )
             if held < batch and array.ndim and array.shape[0] % batch == 0 and not output.counted:
-                made[output.name] = array[: array.shape[0] // batch * held]
+                made[output.name] = array = array[: array.shape[0] // batch * held]
+            if self.column_major and output.is_map:
+                made[output.name] = array.swapaxes(2, 3)
         return made
 
 
@@ -253,22 +274,23 @@ def load_picture_net(
     blobs: Sequence[str] = (),
     selection: Selection = ANY_NET,
     like: Callable[[int], Size | None] | None = None,
+    column_major: bool = False,
 ) -> PictureNet:
     """Load the net SOURCE with its WEIGHTS for pictures, with its outputs, or BLOBS. If it does not define its size,
-    the size is LIKE, as in `one_net_for`.
+    the size of pictures is LIKE, as in `one_net_for`. COLUMN_MAJOR: pictures are transposed for the net.
 
     Layers that are only for training are left out, as in `choose_scope`. Raises EngineError if the net takes no
     pictures; LoweringError for a blob that no layer makes; WeightsError if weights are NaN or infinite; the errors of
     ENGINE for a net that it cannot run.
     """
-    found = one_net_for(source, weights, selection, blobs, like)
+    found = one_net_for(source, weights, selection, blobs, _transposed(like) if column_major else like)
     whole = found.net
     check_finite(found.weights, whole.graph)
     scope = choose_scope(*whole, blobs)
     session = engine.load(whole, found.weights, outputs=blobs)
     net = ShapedNet(scope.graph, scope.shapes)
     feed, fed = _feed(net, session)
-    model = PictureNet(net, session, feed, fed, (), found.notes)
+    model = PictureNet(net, session, feed, fed, (), found.notes, column_major)
     counts = counted(net.graph)
     geometry = infer_geometry(net.graph, net.shapes)
     own = scope if not blobs else _own_outputs(whole) or scope
@@ -282,8 +304,22 @@ def load_picture_net(
             raise EngineError(f"{blob.name!r} is empty, {show(shape)}", source=net.graph.source)
         place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))
         kind = holds(everything, own.outputs, blob, shape, place is not None)
+        if column_major and place is not None:
+            place, shape = Geometry(place.axes[::-1]), (*shape[:2], *shape[:1:-1])
         made.append(NetOutput(blob, shape, kind, place, blob in counts, are_probabilities(everything, blob)))
     return replace(model, outputs=tuple(made))
+
+
+def _transposed(like: Callable[[int], Size | None] | None) -> Callable[[int], Size | None] | None:
+    """Return LIKE for the transposed picture."""
+    if like is None:
+        return None
+
+    def turned(channels: int) -> Size | None:
+        size = like(channels)
+        return None if size is None else (size[1], size[0])
+
+    return turned
 
 
 def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:

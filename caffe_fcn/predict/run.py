@@ -61,7 +61,7 @@ class RunSettings(NamedTuple):
     """The settings for pictures. A picture is resized to RESIZE, or its shorter side if that is one number, then
     CROPPED, then used at each of SCALES. STRIDE: the distance of cells in pixels, if given. TILE: the size of tiles in
     pixels; if None it depends on the memory. NAMES are those of the classes, or with NO_SCORES of the
-    values, if known."""
+    values, if known. COLUMN_MAJOR: pictures are transposed for the net."""
 
     steps: Preprocessing
     names: Labels | None = None
@@ -73,6 +73,7 @@ class RunSettings(NamedTuple):
     max_pixels: int = RunOptions.max_pixels
     drawing: DrawingSettings = DrawingSettings()
     no_scores: bool = RunOptions.no_scores
+    column_major: bool = PreparationOptions.column_major
 
     def labels(self, output: NetOutput) -> Labels:
         """Return the names of the classes in OUTPUT; without scores those of its values. No names if they are for other
@@ -166,10 +167,13 @@ def prepare(
     """Load the net SOURCE with its WEIGHTS for pictures. FIRST returns the size of the first picture, for a number of
     channels, for a net that does not define its own. Raises CaffeFcnError; OSError if a file cannot be read."""
     prepared, asked = preparation or PreparationOptions(), options or RunOptions()
-    given = None if prepared.mean is None else read_mean(prepared.mean)
+    turned = prepared.column_major
+    given = None if prepared.mean is None else read_mean(prepared.mean).turned(turned)
     wanted = None if asked.crop is None else Crop(asked.crop)
     like = None if wanted not in (None, Crop.NONE) else _like(asked.resize, first)
-    model = load_picture_net(source, weights, engine, blobs=asked.blobs, selection=selection, like=like)
+    model = load_picture_net(
+        source, weights, engine, blobs=asked.blobs, selection=selection, like=like, column_major=turned
+    )
     stated = transform_of(model.net.graph, model.feed)
     chosen = with_defaults(stated, given, prepared.scale, prepared.swap_channels)
     as_is = stated is None and prepared.mean is None and prepared.scale is None
@@ -183,6 +187,7 @@ def prepare(
     stride = None if asked.stride is None else stride_of(asked.stride)
     settings = RunSettings(chosen.steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
     settings = settings._replace(drawing=_drawing(drawing or DrawingOptions()), no_scores=asked.no_scores)
+    settings = settings._replace(column_major=turned)
     check_settings(model, settings)
     if settings.drawing.colour and model.channels < COLOURS:
         told = (*told, "the net takes grey pictures, and so the picture below a drawing is grey")
@@ -260,7 +265,7 @@ def _brought_to_size(
         return resize, crop or Crop.NONE, ()
     done, where = [], ""
     if resize is None and stated.resized is not None:
-        resize = stated.resized
+        resize = stated.resized[::-1] if model.column_major else stated.resized
         done.append(f"resizes pictures to {show(resize)}")
     if crop is None and stated.cropped:
         crop, where = Crop.CENTER, ", at the centre"

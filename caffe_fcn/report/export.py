@@ -84,6 +84,7 @@ def _told(found: ExportOutcome) -> Iterator[str]:
     parts = [f"channels {told.channels}"] if told.channels else []
     parts += [f"mean {', '.join(f'{value:g}' for value in told.mean)}"] if told.mean is not None else []
     parts += [f"scale {told.scale:g}"] if told.scale is not None else []
+    parts += ["transposed pictures"] if told.column_major else []
     parts += [f"{len(told.labels):,} names of classes"] if told.labels is not None else []
     if parts:
         yield f"metadata: {'; '.join(parts)}"
@@ -107,7 +108,7 @@ def document(found: ExportOutcome) -> dict[str, Any]:
         "fixed": _fixed(found),
         "metadata": {
             key: None if key not in props else json.loads(props[key]) if key in _JSON_PROPS else props[key]
-            for key in ("source", "input_channels", *_JSON_PROPS)
+            for key in ("source", "input_channels", "input_order", *_JSON_PROPS)
         },
         "replaced": [{"layer": old.name, "type": old.type, "by": new.type} for old, new in found.replaced],
         "left_out": [{"layer": node.name, "type": node.type} for node in found.left_out],

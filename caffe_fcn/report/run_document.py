@@ -64,6 +64,7 @@ def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, no
                 "channels": {1: "grey", 3: "RGB" if steps.rgb else "BGR"}.get(model.channels, "as given"),
                 "mean": None if mean is None else mean.name,
                 "scale": number(steps.scale),
+                "column_major": settings.column_major,
             },
             "drawing": {
                 "range": None if settings.drawing.span is None else list(settings.drawing.span),

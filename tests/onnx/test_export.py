@@ -162,7 +162,7 @@ def test_metadata(tmp_path: Path) -> None:
 
 def test_every_key_is_explained_in_the_file_and_in_the_manual(tmp_path: Path) -> None:
     made = export_case("lenet", tmp_path / "net.onnx")
-    told = metadata_props(made.lowered, Metadata("n", "BGR", [1], 0.5, ["a"]))
+    told = metadata_props(made.lowered, Metadata("n", "BGR", [1], 0.5, ["a"], column_major=True))
     assert [*MEANINGS] == [*told, "geometry"]
     page = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
     assert [line for key, text in MEANINGS.items() if (line := f"| `{key}` | {text} |") not in page.splitlines()] == []
