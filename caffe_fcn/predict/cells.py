@@ -105,10 +105,9 @@ class Cells(NamedTuple):
         return self.rows.pixelwise and self.columns.pixelwise
 
     @property
-    def have_windows(self) -> bool:
-        """Whether the window of a cell shows what its answer is about. A cell for a pixel is about that pixel, whatever
-        it sees; and the whole picture is the window of all cells."""
-        return not self.pixelwise and (self.rows.window, self.columns.window) != (None, None)
+    def see_all(self) -> bool:
+        """Whether all cells see the whole picture."""
+        return self.rows.window is self.columns.window is None
 
     @property
     def placed(self) -> Cells:

@@ -65,7 +65,7 @@ def find_peaks(result: BlobResult, classes: Sequence[int], options: PeakOptions)
     """Return the peaks of CLASSES in the maps of RESULT."""
     import numpy as np
 
-    of_regions = not all(level.cells.have_windows for level in result.levels)
+    of_regions = not all(map(_has_windows, result.levels))
     threshold = THRESHOLD if options.threshold is None else options.threshold
     find = _regions if of_regions else _windows
     sides = [[*map(_ends, level.cells if not of_regions else level.cells.placed)] for level in result.levels]
@@ -89,6 +89,12 @@ def find_peaks(result: BlobResult, classes: Sequence[int], options: PeakOptions)
         cells=every.cells,
         boxes=np.asarray(every.boxes),
     )
+
+
+def _has_windows(level: Level) -> bool:
+    """Return whether the window of a cell shows what its answer is about. A cell for a pixel is about that pixel,
+    whatever it sees, unless the map is that of a coarser net on shifted pictures."""
+    return not level.cells.see_all and (level.shifts > 1 or not level.cells.pixelwise)
 
 
 class _Part(NamedTuple):

@@ -103,7 +103,7 @@ def write_csv(answer: Answer, peaks: Peaks, settings: RunSettings, write: Write)
     for each in peaks:
         scale = f"{result.levels[each.level].scale:g}"
         name = labels.name(each.label) or ""
-        of_class = as_utf8(answer.path), peaks.blob, each.label, name, f"{each.score:.9g}"
+        of_class = as_utf8(answer.path), as_utf8(peaks.blob), each.label, name, f"{each.score:.9g}"
         table.writerow((*of_class, scale, each.row, each.column, *each.box))
         if text.tell() > _CHUNK:
             write(text.getvalue().encode())

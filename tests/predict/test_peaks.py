@@ -94,6 +94,17 @@ def test_cells_that_see_everything_have_regions_and_those_of_strips_have_windows
     assert not found.of_regions and [each.box for each in found] == [(0, 8, 32, 16), (0, 40, 32, 48)]
 
 
+def test_a_coarse_map_with_an_answer_at_each_pixel_has_windows() -> None:
+    """Of a net that pads, run on shifted pictures: it has as many cells as the picture has pixels."""
+    cells = Cells(*(CellAxis(8, 8, AxisGeometry((CellPhase(-1, 1),), 1, 8)) for _ in range(2)))
+    held = Map((1, 8, 8))
+    held.write(0, 0, np.pad(np.ones((1, 1, 1), np.float32), ((0, 0), (3, 4), (3, 4))))
+    output = NetOutput(Blob("prob", 0), (1, 1, 8, 8), Holds.CLASSES)
+    for shifts, box in ((4, (2, 2, 5, 5)), (1, (3, 3, 4, 4))):
+        result = BlobResult(output, (Level(1, cells, held, 1, shifts),))
+        assert [each.box for each in find_peaks(result, [0], PeakOptions())] == [box]
+
+
 @pytest.mark.thorough
 def test_opencv_finds_the_same_boxes_on_a_real_map() -> None:
     """With a low threshold, so that there is much to suppress. Windows of 20×20 pixels overlap by (20 - a)·(20 - b)
