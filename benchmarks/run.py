@@ -46,6 +46,7 @@ CAFFE_FCN = Path(sys.executable).parent / "caffe-fcn"
 
 CP, CONVERT, PLAIN, HELP, NOTHING = "cp", "caffe-fcn convert", "plain protobuf", "caffe-fcn --help", "python -c pass"
 FOLD, SEGMENT, REDUCE = "caffe-fcn fold", "caffe-fcn segment", "caffe-fcn reduce"
+CMP, DIFF, DIFF_OTHERS = "cmp", "caffe-fcn diff", "caffe-fcn diff, all values differ"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,25 @@ def run_resnet(bench: Bench) -> list[Series]:
     return compare(contenders, 2 * bench.runs, bench.progress)
 
 
+def run_diff(bench: Bench) -> list[Series]:
+    """Two equal VGG-16, beside cmp; and two in which every value differs, within a tolerance."""
+    check_room(bench.directory, 3 * VGG16.size + 64 * MIB)
+    net, *weights = (
+        bench.directory / name for name in ("net.prototxt", "a.caffemodel", "b.caffemodel", "c.caffemodel")
+    )
+    net.write_text(VGG16.prototxt(), encoding="utf-8")
+    bench.progress("making weights")
+    for path, seed in zip(weights, (0, 0, 1), strict=True):
+        measure([sys.executable, HERE / "make_weights.py", net, path, "--seed", str(seed)])
+    old, same, other = weights
+    contenders = [
+        Contender(CMP, ["cmp", old, same]),
+        Contender(DIFF, [CAFFE_FCN, "diff", old, same]),
+        Contender(DIFF_OTHERS, [CAFFE_FCN, "diff", old, other, "--atol", "1000"]),
+    ]
+    return compare(contenders, bench.runs, bench.progress)
+
+
 def model_file(name: str) -> Callable[[], str]:
     """A function that reads the prototxt called NAME of models/."""
     return lambda: (MODELS / f"{name}.prototxt").read_text(encoding="utf-8")
@@ -207,6 +227,14 @@ CASES: dict[str, Case] = {
         "VGG-16, 553 MB, reduced as in SSD",
         replace(VGG16, kernels={}, command=REDUCE, words=("fc6=1024:3x3", "fc7=1024")),
         (Target("reduce: peak memory", 64, "{:.0f} MiB", lambda series: series[REDUCE].peak / MIB),),
+    ),
+    "vgg16-diff": Case(
+        "two VGG-16, 553 MB each, compared",
+        run_diff,
+        (
+            Target("diff beside cmp", 1.5, "{:.2f} ×", beside(DIFF, CMP)),
+            Target("diff: peak memory", 64, "{:.0f} MiB", lambda series: series[DIFF_OTHERS].peak / MIB),
+        ),
     ),
     "5gb": Case(
         "wide VGG, 5.1 GB (no plain protobuf: it cannot serialise 2 GiB)",
