@@ -16,7 +16,7 @@ from caffe_fcn.net.layers.windows import convolution_windows, pooling_windows, r
 from caffe_fcn.net.shapes import Shape
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.schema import Message
-from caffe_fcn.wording import Option, advise
+from caffe_fcn.wording import Option, advise, offered
 
 COMPARED = frozenset(
     "ConvolutionDepthwise DepthwiseConvolution DetectionOutput "
@@ -237,8 +237,9 @@ RULES = (
 
 
 def or_opencv(error: LoweringError) -> LoweringError:
-    """Return ERROR; if OpenCV has all the missing layer types, its hint names OpenCV too."""
-    if error.lacking and COMPARED.issuperset(error.lacking):
+    """Return ERROR; if OpenCV has all the missing layer types, and the command has engines, its hint names OpenCV
+    too."""
+    if offered("engine") and error.lacking and COMPARED.issuperset(error.lacking):
         *first, last = sorted(error.lacking)
         types = f"{', '.join(first)} and {last}" if first else last
         before = (error.hint, ", or ") if error.hint else ()

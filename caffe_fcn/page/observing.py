@@ -47,7 +47,7 @@ GROUP, MOST_GROUPS = 128 << 20, 4
 MOST = 3 << 30
 """The maximum bytes of all blobs."""
 
-ENOUGH = 256 << 20
+ENOUGH = 192 << 20
 """A picture for a net that takes any size is made smaller, so that its blobs have at most so many bytes."""
 
 _FLOAT = 4
