@@ -23,7 +23,8 @@ from caffe_fcn.wording import KEYWORDS, Command, Option, Value, advise, as_comma
 from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
-SPELT = re.compile(r"(?<![\w-])--[a-z]")
+SPELT = re.compile(r"(?<![\w-])--(?!drawing-)[a-z]")
+"""An option; variables of CSS, all called --drawing-NAME, are none."""
 BELOW = [path for path in sorted((ROOT / "caffe_fcn").rglob("*.py")) if "cli" not in path.parts]
 """The modules that know of no command line."""
 

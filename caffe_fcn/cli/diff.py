@@ -64,7 +64,7 @@ def diff(files: tuple[str, ...], git: bool, **choices: Any) -> int:
         raise
     except Exception as error:
         tell(explain(error))
-    return TROUBLE
+        raise SystemExit(TROUBLE) from error  # a return would flush stdout, which may have failed
 
 
 def _diff(

@@ -170,7 +170,7 @@ def _run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return result if isinstance(result, int) else DONE
-    except SystemExit as done:  # completions are shown
+    except SystemExit as done:  # completions are shown, or the command has told an error
         return done.code if isinstance(done.code, int) else DONE
     except click.ClickException as error:
         from caffe_fcn.display import visible

@@ -120,7 +120,8 @@ def _fields(param: Any, whole: bool) -> Iterator[str]:
         about_window = field.name.startswith(_WINDOW)
         if field.message_type is not None or field.name in (*_HIDDEN, *_MODES) or (about_window and not whole):
             continue
-        yield f"{field.name.replace('_', ' ')} {_value(field, value)}".removesuffix(" yes")
+        words = field.name.replace("_", " ")
+        yield words if value is True else f"{words} {_value(field, value)}"
 
 
 def _value(field: Any, value: Any) -> str:

@@ -353,6 +353,9 @@ PRINTING = {
     "segment": ["segment", "net.prototxt", "--classes", "3", "-o", "-"],
     "deploy": ["deploy", "net.prototxt", "-o", "-"],
     "reduce": ["reduce", "net.prototxt", "net.caffemodel", "ip1=16", "-o", "-"],
+    "draw": ["draw", "net.prototxt", "-o", "-"],
+    "diff": ["diff", "net.prototxt", "other.prototxt"],
+    "report": ["report", "net.prototxt", "-o", "page.html", "--json"],
     "score": ["score", "net.png", "net.png"],
     "verify": ["verify", "net.prototxt", "net.caffemodel", "net.prototxt", "net.caffemodel", "--proof", "weights"],
     "export": ["export", "net.prototxt", "net.caffemodel", "-o", "-"],
@@ -376,6 +379,7 @@ def test_a_stdout_that_takes_nothing(
     if stdout != "a pipe" and not Path(stdout).exists():
         pytest.skip("needs /dev/full")
     Image.fromarray(np.zeros((28, 28), "u1")).save("net.png")
+    Path("other.prototxt").write_text(Path("net.prototxt").read_text().replace("MAX", "AVE"))
     if stdout == "a pipe":
         reader, writer = os.pipe()
         os.close(reader)
@@ -389,7 +393,7 @@ def test_a_stdout_that_takes_nothing(
     if stdout == "a pipe":
         assert result.code == 141 and "caffe-fcn:" not in result.err
     else:
-        assert result.code == 1 and "stdout: the disk is full" in result.err
+        assert result.code == (2 if words[0] == "diff" else 1) and "stdout: the disk is full" in result.err
 
 
 def test_a_reader_of_stderr_that_leaves(big: Path) -> None:
