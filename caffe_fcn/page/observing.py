@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from caffe_fcn.display import printable
 from caffe_fcn.engines.nets import Size, one_net
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.engines.protocol import Array, ShapedNet
+from caffe_fcn.engines.protocol import Array, Dims, ShapedNet
 from caffe_fcn.errors import EngineError, LoweringError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
@@ -95,6 +95,18 @@ class Observed(NamedTuple):
             yield group
 
 
+class _Signature(NamedTuple):
+    """What a session takes and makes, in its place: a `PictureNet` lives on until garbage is collected, and a session
+    needs much memory."""
+
+    inputs: Mapping[str, Dims]
+    outputs: tuple[str, ...]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return nothing: the session itself runs."""
+        return {}
+
+
 class _Watching:
     """An engine that loads a net so that all its blobs are outputs."""
 
@@ -104,7 +116,7 @@ class _Watching:
         self.blobs: dict[str, Blob] = {}
         self.sessions: list[OnnxRuntimeSession] = []
 
-    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> _Signature:
         """Load NET with WEIGHTS, whatever OUTPUTS. Layers that cannot be lowered are left out, with those behind
         them."""
         named, names = apart(net)
@@ -120,7 +132,7 @@ class _Watching:
                 barred.add(error.index)
             else:
                 self.sessions.append(found)
-                return found
+                return _Signature(found.inputs, found.outputs)
 
 
 def apart(net: ShapedNet) -> tuple[ShapedNet, dict[Blob, Blob]]:
@@ -150,7 +162,7 @@ def apart(net: ShapedNet) -> tuple[ShapedNet, dict[Blob, Blob]]:
 
 def _observable(net: ShapedNet, barred: Collection[int]) -> list[Blob]:
     """Return the blobs that a net in use computes, without those that need layers in BARRED or of types that cannot be
-    lowered; all of them if none are left, so that the engine tells why. Raises LoweringError if there are none."""
+    lowered; the first if none are left, so that the engine tells why. Raises LoweringError if there are none."""
     scope = choose_scope(*net, (ALL,))
     known = set(scope.inputs)
     for node in scope.graph.nodes:
@@ -162,7 +174,7 @@ def _observable(net: ShapedNet, barred: Collection[int]) -> list[Blob]:
             and all(isinstance(each, tuple) and 0 not in each for each in shapes)
         ):
             known.update(node.tops)
-    return [blob for blob in scope.outputs if blob in known] or list(scope.outputs)
+    return [blob for blob in scope.outputs if blob in known] or list(scope.outputs[:1])
 
 
 def observed(source: PageSource) -> Observed:
@@ -201,7 +213,8 @@ def _on_any_values(source: SourceNet, weights: WeightFile, selection: Selection)
     """Return a net that does not take a picture, with values for its inputs."""
     found, engine = one_net(source, weights, selection), _Watching()
     check_finite(found.weights, found.net.graph)
-    session = engine.load(found.net, found.weights)
+    engine.load(found.net, found.weights)
+    session = engine.sessions[-1]
     blobs, fed = found.net.shapes.blobs, {}
     for name, dims in session.inputs.items():
         if isinstance(shape := blobs[Blob(name, 0)], tuple):

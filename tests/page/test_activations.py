@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,23 @@ def test_a_training_net_has_the_activations_of_what_it_is_for(tmp_path: Path) ->
     assert set(found) == {"data", "fc", "loss"}
     assert [blob.title for blob in found["data"].blobs] == ["data"]
     assert found["loss"].blobs[0].shape == "1×5" and "prob" in found["loss"].blobs[0].title
+
+
+def test_the_memory_of_the_net_is_free_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[OnnxRuntimeSession]] = []
+    made = OnnxRuntimeSession.__init__
+
+    def noted(self: OnnxRuntimeSession, *arguments: Any) -> None:
+        held.append(weakref.ref(self))
+        made(self, *arguments)
+
+    monkeypatch.setattr(OnnxRuntimeSession, "__init__", noted)
+    gc.disable()  # the next section loads the net too, before garbage is collected
+    try:
+        panels_of(*NET, picture=PICTURE)
+        assert [each() for each in held] == [None]
+    finally:
+        gc.enable()
 
 
 # ---- Inputs ----
