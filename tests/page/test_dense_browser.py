@@ -254,3 +254,13 @@ def test_a_net_with_several_maps(browser: Any, tmp_path: Path) -> None:
         wait(window, "document.querySelector('[data-text=kind]').textContent === 'Channel'")
         assert panel.told("value").startswith("channel 0: ")
         assert [name for name, _ in panel.table()] == ["channel 0", "channel 1", "channel 2"]
+
+
+def test_an_old_browser_says_so(browser: Any, report: tuple[Path, Prediction]) -> None:
+    context = browser.new_context()
+    context.add_init_script("delete window.DecompressionStream")
+    window = context.new_page()
+    window.goto(report[0].resolve().as_uri())
+    window.wait_for_selector(".map-failed:not([hidden])")
+    assert window.locator(".map-controls").is_hidden() and window.locator(".map-stage img").is_visible()
+    context.close()

@@ -56,7 +56,7 @@
     return high > low ? Math.max(0, Math.min(1, (value - low) / (high - low))) : 0;
   }
 
-  /** Paints the cells of the chosen class, one pixel for each, on a canvas of its own. */
+  /** Paints the cells of the chosen class, one pixel for each, on a canvas of its own, and the scale. */
   function paint(state) {
     const { map, plane, heat, ramp } = state;
     heat.width = map.columns.sees.length;
@@ -69,16 +69,17 @@
       image.data[4 * cell + 3] = Math.round(255 * alpha(state, level));
     });
     heat.getContext("2d").putImageData(image, 0, 0);
+    drawScale(state);
   }
 
   /** Draws the colours with their numbers: over black in the upper half, over white in the lower. */
   function drawScale(state) {
     const canvas = state.scale, ctx = canvas.getContext("2d");
     const { width, height } = canvas;
-    ["#000", "#fff"].forEach((ground, half) => {
-      ctx.fillStyle = ground;
-      ctx.fillRect(0, half * height / 2, width, height / 2);
-    });
+    ctx.fillStyle = "#000";
+    ctx.fillRect(0, 0, width, height / 2);
+    ctx.fillStyle = "#fff";
+    ctx.fillRect(0, height / 2, width, height / 2);
     for (let x = 0; x < width; x++) {
       const level = Math.floor(x * 256 / width);
       ctx.fillStyle = `rgba(${state.ramp[level].join()}, ${alpha(state, level)})`;
@@ -237,17 +238,11 @@
     moveTo(state, [Math.floor(state.chosen.peak / wide), state.chosen.peak % wide]);
   }
 
-  /** Paints the map and the scale in new colours. */
-  function recolour(state) {
-    paint(state);
-    drawScale(state);
-  }
-
   function chooseClass(state, place) {
     state.control("class").value = String(place);
     state.chosen = known(state.map.classes[place]);
     state.plane = state.codes.of(place);
-    recolour(state);
+    paint(state);
     state.cell = undefined;
     moveToPeak(state);
   }
@@ -309,8 +304,8 @@
     const on = (name, kind, act) => state.control(name).addEventListener(kind, (event) => act(event.target));
     on("map", "change", (control) => chooseMap(state, Number(control.value)));
     on("class", "change", (control) => chooseClass(state, Number(control.value)));
-    on("range", "change", (control) => { state.range = control.value; recolour(state); report(state); draw(state); });
-    on("opacity", "input", (control) => { state.opacity = control.value / 100; recolour(state); draw(state); });
+    on("range", "change", (control) => { state.range = control.value; paint(state); report(state); draw(state); });
+    on("opacity", "input", (control) => { state.opacity = control.value / 100; paint(state); draw(state); });
     on("grey", "change", (control) => state.stage.classList.toggle("map-grey", control.checked));
     new ResizeObserver(() => draw(state)).observe(canvas);
   }
@@ -349,5 +344,7 @@
     listen(state);
   }
 
-  for (const root of document.querySelectorAll("[data-map]")) start(root);
+  for (const root of document.querySelectorAll("[data-map]")) {
+    start(root).catch(() => { root.querySelector(".map-failed").hidden = false; });
+  }
 })();
