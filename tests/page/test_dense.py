@@ -63,7 +63,8 @@ def answered(
 def unpacked(document: Any, number: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """What the script reads of a map: the top classes, their codes, and the codes of the classes shown."""
     told = document["maps"][number]
-    codes = np.frombuffer(zlib.decompress(base64.b64decode(told["data"])), "<u2")
+    low, high = np.frombuffer(zlib.decompress(base64.b64decode(told["data"])), np.uint8).reshape(2, -1).astype("<u2")
+    codes = low + 256 * high
     codes = codes.reshape(-1, len(told["rows"]["sees"]), len(told["columns"]["sees"]))
     top = told["top"]
     assert len(codes) == 2 * top + told["shown"]

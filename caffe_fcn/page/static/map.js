@@ -4,15 +4,15 @@
   "use strict";
 
   const FIELD = "#fff", CROP = "#56b4e9", HALO = "rgba(0, 0, 0, .65)";
-  const JUMP = 10;
-  const MOST_DECIMALS = 6;
+  const JUMP = 10, MOST_DECIMALS = 6;
   const FULL = 0.75; // the weight of the highest colour at this opacity is that in the drawings of `run`
 
   /** Returns the codes of a map: the top classes of each cell, their values, and the values of classes. */
   async function unpacked(map) {
     const packed = Uint8Array.from(atob(map.data), (letter) => letter.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const codes = new Uint16Array(await new Response(stream).arrayBuffer());
+    const bytes = new Uint8Array(await new Response(stream).arrayBuffer()), half = bytes.length / 2;
+    const codes = Uint16Array.from({ length: half }, (_, at) => bytes[at] + 256 * bytes[half + at]);
     const cells = map.rows.sees.length * map.columns.sees.length;
     const plane = (place) => codes.subarray(place * cells, (place + 1) * cells);
     return {
@@ -44,8 +44,7 @@
     return [(first + low) * 10 ** -digits, (first + high) * 10 ** -digits];
   }
 
-  // A number for the scale.
-  const short = (value) => String(Number(value.toPrecision(4)));
+  const short = (value) => String(Number(value.toPrecision(4))); // a number for the scale
 
   /** Returns the opacity of a colour, from 0 to 1. */
   const alpha = (state, level) => Math.min(1, state.shares[level] / FULL * state.opacity);
