@@ -81,6 +81,7 @@ def run(
     caffe-fcn run net.caffemodel cat.jpg --resize net --blob fc7 --output fc7.npy
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --heatmap heat.png --class 281
     caffe-fcn run superres.prototxt superres.caffemodel small.png --scale 1/255 --picture large.png
+    caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --peaks --boxes found.png --csv found.csv
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel street.png --benchmark
     caffe-fcn run deploy_fcn.prototxt net_fcn.caffemodel photos/ --out-dir maps --output .npz --label-map .png
     """
