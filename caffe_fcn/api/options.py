@@ -148,6 +148,7 @@ _FORMS: Mapping[str, Callable[[Any], Any]] = {
     "input_size": _input_size,
     "mean": _mean,
     "nms": _nms,
+    "pad_to": _at_least(1, "pad_to"),
     "pictures": tuple,
     "proofs": _proofs,
     "resize": _resize,

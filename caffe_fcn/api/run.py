@@ -97,6 +97,7 @@ def run(
     column_major: bool = PreparationOptions.column_major,
     resize: tuple[int, int] | int | Literal["net"] | None = RunOptions.resize,
     crop: Literal["none", "center", "ten"] | None = RunOptions.crop,
+    pad_to: int | None = RunOptions.pad_to,
     scales: Sequence[float] = RunOptions.scales,
     labels: str | os.PathLike[str] | None = RunOptions.labels,
     no_scores: bool = RunOptions.no_scores,

@@ -169,6 +169,7 @@ def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @option_of(RunOptions, "resize", type=new_size, metavar="HxW|N|net")
     @option_of(RunOptions, "crop", type=click.Choice(["none", "center", "ten"]))
+    @option_of(RunOptions, "pad_to", type=click.IntRange(1, 1 << 16), metavar="N")
     @option_of(RunOptions, "scales", type=scales, metavar="X,...")
     @option_of(RunOptions, "labels", type=file_name, metavar="FILE")
     @option_of(RunOptions, "no_scores")

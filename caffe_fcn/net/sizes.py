@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, pairwise
+from math import lcm
 from typing import NamedTuple
 
 from caffe_fcn.errors import ShapeError
@@ -60,6 +61,33 @@ def advice(
     IMAGES: the shapes of the inputs that get the size, for which the blobs of GRAPH have their SHAPES. GIVEN: the
     shapes of other inputs. Sizes are in pixels, height × width."""
 
+    takes = _taking(graph, shapes, images, given)
+    known = _near(takes, images, size)
+    if len(known) < len(size):
+        return ""
+    if all(each.below is None and each.step == 1 for each in known):
+        return f"; the net takes at least {_show([each.above for each in known])}"
+    pairs = [tuple(each.below or 0 for each in known), tuple(each.above for each in known)]
+    near = " and ".join(_show(each) for each in dict.fromkeys(pairs) if all(each) and takes(each))
+    return f"; the net takes {_rules(known)}{near}" if near else ""
+
+
+def multiple_of(graph: Graph, shapes: Shapes, images: Mapping[str, Shape], size: Size) -> int | None:
+    """The number of pixels to whose multiples SIZE must be enlarged, along all axes, so that the net accepts it; None
+    if it accepts other sizes. Arguments are those of `advice`."""
+    takes = _taking(graph, shapes, images, None)
+    known = _near(takes, images, size)
+    if len(known) < len(size) or any(each.step < 2 or each.above % each.step for each in known):
+        return None
+    found = lcm(*(each.step for each in known))
+    return found if takes(tuple(-(-extent // found) * found for extent in size)) else None
+
+
+def _taking(
+    graph: Graph, shapes: Shapes, images: Mapping[str, Shape], given: Mapping[str, Shape] | None
+) -> Callable[[Size], bool]:
+    """A function that returns whether the net accepts a size; arguments are those of `advice`."""
+
     def takes(asked: Size) -> bool:
         resized = {name: (*shape[: -len(asked)], *asked) for name, shape in images.items()}
         try:
@@ -69,16 +97,14 @@ def advice(
             return False
         return other_parameters(graph, shapes, other) is None
 
+    return takes
+
+
+def _near(takes: Callable[[Size], bool], images: Mapping[str, Shape], size: Size) -> list[Along]:
+    """The sizes near SIZE that the net TAKES, along each axis; fewer than the axes if there are none along one."""
     nominal = next(iter(images.values()))[-len(size) :]
     found = [_on_axis(takes, nominal, size, axis) for axis in range(len(size))]
-    known = [each for each in found if each is not None]
-    if len(known) < len(size):
-        return ""
-    if all(each.below is None and each.step == 1 for each in known):
-        return f"; the net takes at least {_show([each.above for each in known])}"
-    pairs = [tuple(each.below or 0 for each in known), tuple(each.above for each in known)]
-    near = " and ".join(_show(each) for each in dict.fromkeys(pairs) if all(each) and takes(each))
-    return f"; the net takes {_rules(known)}{near}" if near else ""
+    return [each for each in found if each is not None]
 
 
 def _on_axis(takes: Callable[[Size], bool], nominal: Size, size: Size, axis: int) -> Along | None:

@@ -66,6 +66,12 @@ class CellAxis(NamedTuple):
         sees = pixels(self.sees.size) if self.pixelwise else AxisGeometry(phases, self.sees.step, self.sees.size)
         return self._replace(sees=sees)
 
+    def cut(self, size: int) -> CellAxis:
+        """Return the cells on the first SIZE pixels, after which the picture is padded: those whose middle is there,
+        and at least the first one."""
+        inside = ceil((size - _HALF - self.offset) / self.stride)
+        return self._replace(size=size, cells=max(1, min(self.cells, inside)))
+
     def scaled(self, size: int) -> CellAxis:
         """Return the same cells on a picture of another SIZE, from which this one was made."""
         return CellAxis(size, self.cells, self.sees, self.factor * Fraction(size, self.size))
@@ -119,6 +125,13 @@ class Cells(NamedTuple):
         """The positions for drawing on the input picture. If there is one cell for each pixel, a cell is drawn at its
         pixel, because training compares it with the label of that pixel, whatever it sees."""
         return (self.placed if self.pixelwise else self).starting(0, 0)
+
+    def cut(self, size: tuple[int, int]) -> Cells:
+        """Return the cells on a picture of SIZE, which was padded: one for each of its pixels if there is one for each
+        padded pixel, else those whose middle is in the picture."""
+        if self.are_pixels:
+            return Cells(*(axis._replace(size=each, cells=each) for axis, each in zip(self, size, strict=True)))
+        return Cells(self.rows.cut(size[0]), self.columns.cut(size[1]))
 
     def scaled(self, size: tuple[int, int]) -> Cells:
         """Return the same cells on a picture of another SIZE."""

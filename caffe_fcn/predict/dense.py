@@ -186,22 +186,26 @@ def dense(
     batches: Sequence[Batch],
     into: Mapping[str, Map],
     done: Callable[[], None],
+    *,
+    padded: Size | None = None,
 ) -> dict[str, Array]:
     """Run the net on PICTURE in BATCHES of tiles and write its maps, by the names of blobs, INTO maps. DONE is called
-    after each batch. Return the outputs that are not maps; there are none if there are several tiles."""
+    after each batch. Return the outputs that are not maps; there are none if there are several tiles. If the picture is
+    PADDED to a size, tiles are those of that size, and only the cells are written for which there is room."""
     import numpy as np
 
     def read(batch: Batch) -> NDArray[Any]:
         boxes = [Box(row.start, column.start, row.stop, column.stop) for row, column in batch]
-        blobs = [steps.blob(picture.read(box), box, frame_of(picture)) for box in boxes]
+        blobs = [_fed(picture, steps, box) for box in boxes]
         return np.stack(blobs) if len(blobs) > 1 else blobs[0][None]
 
     def take(batch: Batch, made: Mapping[str, Array]) -> None:
         for name, found in into.items():
             for item, tile in enumerate(batch):
-                _take(model, picture, name, made[name][item], tile, found, alone)
+                _take(model, size, name, made[name][item], tile, found, alone)
         done()
 
+    size = padded or picture.size
     alone = len(batches) == len(batches[0]) == 1
     if alone:
         made = model.run(read(batches[0]))
@@ -215,17 +219,36 @@ def dense(
     return {}
 
 
-def _take(model: PictureNet, picture: Picture, name: str, made: Array, tile: Tile, into: Map, alone: bool) -> None:
-    """Write the needed part of MADE, the map NAME of a TILE, INTO the whole map; all of it if the tile is ALONE."""
+def _fed(picture: Picture, steps: Preprocessing, box: Box) -> NDArray[Any]:
+    """Return the input of the net for BOX of PICTURE after STEPS, C×h×w; it is 0 outside of the picture."""
+    import numpy as np
+
+    inside = Box(*(min(edge, end) for edge, end in zip(box, picture.size * 2, strict=True)))
+    if inside == box:
+        return steps.blob(picture.read(box), box, frame_of(picture))
+    high, wide = inside.bottom - inside.top, inside.right - inside.left
+    if not high or not wide:
+        channels = picture.read(Box(0, 0, 1, 1)).shape[2]
+        return np.zeros((channels, box.bottom - box.top, box.right - box.left), np.float32)
+    found = steps.blob(picture.read(inside), inside, frame_of(picture))
+    return np.pad(found, ((0, 0), (0, box.bottom - box.top - high), (0, box.right - box.left - wide)))
+
+
+def _take(model: PictureNet, size: Size, name: str, made: Array, tile: Tile, into: Map, alone: bool) -> None:
+    """Write the needed part of MADE, the map NAME of a TILE of a picture of SIZE, INTO the whole map; all of it if the
+    tile is ALONE. Cells that the whole map does not have, because the picture is padded there, are left out."""
     row, column = tile
     entire = alone and row.step == column.step == 1
-    expected = into.shape[1:] if entire else (row.cells, column.cells)
+    output = next(each for each in model.maps if each.name == name)
+    expected = model.cells(output, (row.size, column.size)).shape if entire else (row.cells, column.cells)
     block = made if entire else made[:, row.taken, column.taken]
     if block.shape[1:] != expected:
         raise EngineError(
-            f"{name!r} has {show(made.shape[1:])} cells on {_pixels(picture.size)}, not "
-            f"{show(expected)} as was inferred",
+            f"{name!r} has {show(made.shape[1:])} cells on {_pixels(size)}, not {show(expected)} as was inferred",
             source=model.source,
             hint="this is a defect of caffe-fcn, please report it with the prototxt",
         )
-    into.write(row.first, column.first, block, (row.step, column.step))
+    room = zip(into.shape[1:], (row.first, column.first), (row.step, column.step), strict=True)
+    high, wide = (max(0, -((first - cells) // step)) for cells, first, step in room)
+    if high and wide:
+        into.write(row.first, column.first, block[:, :high, :wide], (row.step, column.step))

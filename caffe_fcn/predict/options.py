@@ -43,6 +43,11 @@ class RunOptions:
         "Crop the centre, or average over ten crops (corners and centre, also mirrored).",
         "from the data layer of a net with one answer for a picture, else none",
     )
+    pad_to: int | None = option_field(
+        None,
+        "Pad pictures to multiples of N pixels, at the bottom and at the right, with the mean, which is 0 after the "
+        "preprocessing; maps are cut back to the picture. For nets that take only such sizes.",
+    )
     scales: tuple[float, ...] = option_field((1.0,), "Run at each of these scales, such as 0.5,1,2.", "1")
     labels: str | os.PathLike[str] | None = option_field(None, "File with the names of the classes, one in each line.")
     no_scores: bool = option_field(

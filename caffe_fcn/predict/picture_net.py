@@ -22,7 +22,7 @@ from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.completion import least
-from caffe_fcn.net.sizes import advice, other_parameters
+from caffe_fcn.net.sizes import advice, multiple_of, other_parameters
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.scope import Scope, choose_scope
@@ -30,7 +30,7 @@ from caffe_fcn.passes.convolutionalize import decide
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.outputs import NetOutput, are_probabilities, holds
 from caffe_fcn.predict.tiling import Reach, reach
-from caffe_fcn.wording import Command, Option, advise, option
+from caffe_fcn.wording import Command, Option, advise, offered, option
 
 _FLOAT = 4
 _KEPT = 64
@@ -142,8 +142,11 @@ class PictureNet:
             self.shapes(size)
         except ShapeError as whole:
             error = whole
-        near = advice(self.net.graph, self.net.shapes, {self.feed: self.fed}, self.turned(size))
+        asked = self.net.graph, self.net.shapes, {self.feed: self.fed}, self.turned(size)
+        near, multiple = advice(*asked), multiple_of(*asked)
         cure = advise("resize the picture with ", Option("resize")) if near else None
+        if multiple is not None and self.maps and offered("pad_to"):
+            cure = advise("pad the picture with ", Option("pad_to", multiple), ", or resize it with ", Option("resize"))
         told = f"a picture of {show(size)} pixels does not suit the net: {error.within(self.source)}{near}"
         return ShapeError(told, source=self.source, layer=error.layer, index=error.index, hint=cure)
 

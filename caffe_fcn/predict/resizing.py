@@ -63,6 +63,12 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def padded(size: Size, multiple: int | None) -> Size:
+    """Return SIZE, each side enlarged to a MULTIPLE, if that is given."""
+    high, wide = (side if multiple is None else -(-side // multiple) * multiple for side in size)
+    return high, wide
+
+
 def shorter_side(size: Size, side: int) -> Size:
     """Return SIZE with its shorter side changed to SIDE and the longer one in proportion, rounded to whole pixels."""
     high, wide = (max(side, (2 * side * extent + min(size)) // (2 * min(size))) for extent in size)

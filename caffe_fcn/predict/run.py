@@ -33,7 +33,7 @@ from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOpt
 from caffe_fcn.predict.outputs import Holds, NetOutput
 from caffe_fcn.predict.picture_net import PictureNet, load_picture_net, no_map
 from caffe_fcn.predict.preprocessing import COLOURS, Preprocessing, size_of, transform_of, with_defaults
-from caffe_fcn.predict.resizing import resampled, resized, scaled, shorter_side
+from caffe_fcn.predict.resizing import check_pixels, padded, resampled, resized, scaled, shorter_side
 from caffe_fcn.predict.stitching import check_stride, stitched, stride_of
 from caffe_fcn.wording import Option, advise, option
 
@@ -61,7 +61,8 @@ class RunSettings(NamedTuple):
     """The settings for pictures. A picture is resized to RESIZE, or its shorter side if that is one number, then
     CROPPED, then used at each of SCALES. STRIDE: the distance of cells in pixels, if given. TILE: the size of tiles in
     pixels; if None it depends on the memory. NAMES are those of the classes, or with NO_SCORES of the
-    values, if known. COLUMN_MAJOR: pictures are transposed for the net."""
+    values, if known. COLUMN_MAJOR: pictures are transposed for the net.
+    PAD_TO: they are padded to multiples of so many pixels."""
 
     steps: Preprocessing
     names: Labels | None = None
@@ -74,6 +75,7 @@ class RunSettings(NamedTuple):
     drawing: DrawingSettings = DrawingSettings()
     no_scores: bool = RunOptions.no_scores
     column_major: bool = PreparationOptions.column_major
+    pad_to: int | None = RunOptions.pad_to
 
     def labels(self, output: NetOutput) -> Labels:
         """Return the names of the classes in OUTPUT; without scores those of its values. No names if they are for other
@@ -86,10 +88,11 @@ class RunSettings(NamedTuple):
 
 
 class PlannedScale(NamedTuple):
-    """A picture at one SCALE: the CELLS of each map on it, the numbers of SHIFTS of the picture and of TILES, and the
-    BATCHES in which the net is run."""
+    """A picture at one SCALE, PADDED to a size: the CELLS of each map on it, the numbers of SHIFTS of the picture and
+    of TILES, and the BATCHES in which the net is run."""
 
     scale: float
+    padded: Size
     cells: tuple[Cells, ...]
     shifts: int
     tiles: int
@@ -187,7 +190,7 @@ def prepare(
     stride = None if asked.stride is None else stride_of(asked.stride)
     settings = RunSettings(chosen.steps, names, size, crop, asked.scales, stride, asked.tile, asked.max_pixels)
     settings = settings._replace(drawing=_drawing(drawing or DrawingOptions()), no_scores=asked.no_scores)
-    settings = settings._replace(column_major=turned)
+    settings = settings._replace(column_major=turned, pad_to=asked.pad_to)
     check_settings(model, settings)
     if settings.drawing.colour and model.channels < COLOURS:
         told = (*told, "the net takes grey pictures, and so the picture below a drawing is grey")
@@ -283,6 +286,8 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
         check_maps(model, "tile")
     if settings.scales != (1.0,):
         check_maps(model, "scales")
+    if settings.pad_to is not None:
+        check_maps(model, "pad_to")
     if settings.stride is not None:
         check_maps(model, "stride")
         check_stride(model, settings.stride)
@@ -319,27 +324,36 @@ def plan(model: PictureNet, picture: Picture, settings: RunSettings) -> PictureP
     parts = []
     for scale in settings.scales:
         scaled_size = scaled(crops[0].size, scale)
-        check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", scaled_size)
+        fed = padded(scaled_size, settings.pad_to)
+        check_pixels(picture.path, fed, settings.max_pixels)
+        check_size(model, picture.path if scale == 1 else f"{picture.path} at scale {scale:g}", fed)
+        if fed != scaled_size:
+            notes.append(f"padded from {show(scaled_size)} to {show(fed)} pixels, at the bottom and at the right")
         frame = frame_of(crops[0]) if scale == 1 else whole(scaled_size)
         note = settings.steps.note(frame)
         notes += [note] if note and note not in notes else []
-        part, why = _planned(model, scale, scaled_size, settings)
+        part, why = _planned(model, scale, scaled_size, fed, settings)
         notes += [f"in one piece, because {why}; this may need much memory"] if why else []
         parts.append(part)
     shown = crops[0] if len(crops) == 1 else picture
     return PicturePlan(shown, original, size, crops, tuple(parts), tuple(notes))
 
 
-def _planned(model: PictureNet, scale: float, size: Size, settings: RunSettings) -> tuple[PlannedScale, str | None]:
-    """Return the work at SCALE, where the picture has SIZE; and the reason if it is in one piece and large."""
-    cells = tuple(model.cells(output, size) for output in model.maps)
+def _planned(
+    model: PictureNet, scale: float, size: Size, fed: Size, settings: RunSettings
+) -> tuple[PlannedScale, str | None]:
+    """Return the work at SCALE, where the picture has SIZE and is padded to FED; and the reason if it is in one piece
+    and large."""
+    cells = tuple(model.cells(output, fed) for output in model.maps)
     if not cells:
-        return PlannedScale(scale, (), 1, 1, in_one_piece((size[0], 0), (size[1], 0)).batches), None
+        return PlannedScale(scale, fed, (), 1, 1, in_one_piece((fed[0], 0), (fed[1], 0)).batches), None
     if settings.stride is not None:
         made = stitched(model, cells, settings.stride, settings.tile)
-        return PlannedScale(scale, (made.cells,) * len(cells), made.shifts, made.tiles, made.batches), made.why
+        kept = (made.cells if fed == size else made.cells.cut(size),) * len(cells)
+        return PlannedScale(scale, fed, kept, made.shifts, made.tiles, made.batches), made.why
     tiles = tiles_of(model, cells, settings.tile)
-    return PlannedScale(scale, cells, 1, tiles.many, tiles.batches), tiles.why
+    kept = cells if fed == size else tuple(each.cut(size) for each in cells)
+    return PlannedScale(scale, fed, kept, 1, tiles.many, tiles.batches), tiles.why
 
 
 def _crops(model: PictureNet, picture: Picture, crop: Crop) -> tuple[tuple[Picture, ...], list[str]]:
@@ -383,7 +397,7 @@ def carry_out(
         made = []
         for crop in work.crops:
             picture = resized(crop, scaled(crop.size, part.scale), settings.max_pixels)
-            made.append(dense(model, picture, settings.steps, part.batches, into, done))
+            made.append(dense(model, picture, settings.steps, part.batches, into, done, padded=part.padded))
         values = made[0] if len(made) == 1 else average(made)
         for output, cells in found.items():
             lies = frame_of(work.picture).window

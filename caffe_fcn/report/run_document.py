@@ -65,6 +65,7 @@ def head(model: PictureNet, weights: str, engine: str, settings: RunSettings, no
                 "mean": None if mean is None else mean.name,
                 "scale": number(steps.scale),
                 "column_major": settings.column_major,
+                "pad_to": settings.pad_to,
             },
             "drawing": {
                 "range": None if settings.drawing.span is None else list(settings.drawing.span),

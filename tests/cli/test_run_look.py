@@ -53,14 +53,14 @@ def test_a_net_for_grey_pictures_has_no_colour_below(digits: CommandLine) -> Non
 # ---- Values that are not scores ----
 
 
-def regressor(cli: CommandLine, layers: str, channels: int = 1) -> tuple[str, ...]:
-    """The files of a net for pictures of 6×8 pixels that ends in LAYERS, with random weights, and of a picture."""
-    data = f"shape {{ dim: 1 dim: {channels} dim: 6 dim: 8 }}"
+def regressor(cli: CommandLine, layers: str, channels: int = 1, high: int = 6) -> tuple[str, ...]:
+    """The files of a net for pictures of HIGH×8 pixels that ends in LAYERS, with random weights, and of a picture."""
+    data = f"shape {{ dim: 1 dim: {channels} dim: {high} dim: 8 }}"
     net = f'layer {{ name: "data" type: "Input" top: "data" input_param {{ {data} }} }}' + layers
     (cli.path / "net.prototxt").write_text(net)
     with weights_of(net_of(net), cli.path / "net.caffemodel", 0.1):
         pass
-    np.save(cli.path / "x.npy", np.random.default_rng(0).integers(0, 9, (6, 8, channels)).astype(np.uint8))
+    np.save(cli.path / "x.npy", np.random.default_rng(0).integers(0, 9, (high, 8, channels)).astype(np.uint8))
     return "net.prototxt", "net.caffemodel", "x.npy"
 
 
@@ -233,3 +233,25 @@ def test_super_resolution_is_as_with_opencv(cli: CommandLine) -> None:
     made = np.asarray(Image.open(cli.path / "y.png")).astype(float)
     assert made.shape == expected.shape == (119, 151) and abs(made - expected).max() <= 1
     assert (made != expected).mean() < 0.001
+
+
+# ---- Sizes ----
+
+
+def test_a_net_that_takes_multiples_gets_a_padded_picture(cli: CommandLine) -> None:
+    """The error without the option names the number for it."""
+    layers = (
+        'layer { name: "down" type: "Pooling" bottom: "data" top: "down" pooling_param { kernel_size: 4 stride: 4 } }'
+        'layer { name: "up" type: "Deconvolution" bottom: "down" top: "up" '
+        "convolution_param { num_output: 1 kernel_size: 4 stride: 4 } }"
+        'layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "up" top: "sum" }'
+    )
+    files = regressor(cli, layers, high=8)
+    np.save(cli.path / "x.npy", np.zeros((9, 15), np.uint8))
+    assert "pad the picture with --pad-to 4, or resize it with --resize" in refuses(cli, *files)
+    result = runs(cli, *files, "--pad-to", "4", "-o", "y.npy", "--json")
+    assert np.load(cli.path / "y.npy").shape == (1, 9, 15)
+    found = checked(result.document)
+    assert found["preprocessing"]["pad_to"] == 4 and found["pictures"][0]["resized"] is None
+    (note,) = [each for each in found["pictures"][0]["notes"] if "padded" in each]
+    assert note == "padded from 9×15 to 12×16 pixels, at the bottom and at the right"
