@@ -139,7 +139,8 @@ class LayerDiff(NamedTuple):
     def changed(self) -> bool:
         """Whether more than names and shapes of blobs differs."""
         weights = any(each.differs for each in self.blobs)
-        return self.only_one or self.retyped or self.rewired or bool(self.fields) or weights
+        more = any(both is not None and len(both[0]) != len(both[1]) for both in (self.bottoms, self.tops))
+        return self.only_one or self.retyped or self.rewired or more or bool(self.fields) or weights
 
     def differs(self, *, names: bool) -> bool:
         """Whether it differs; NAMES: whether other names count. Shapes follow from other changes."""

@@ -113,8 +113,9 @@ def _rows(each: LayerDiff) -> Iterator[tuple[str, str]]:
     yield from map(_field, each.fields)
     for label, both in (("bottom", each.bottoms), ("top", each.tops)):
         if both is not None:
-            rewired = "reads another blob" if label == "bottom" and each.rewired else "renamed"
-            yield label, f"{_names(both[0])} → {_names(both[1])}  ({rewired})"
+            same_number = len(both[0]) == len(both[1])
+            why = "reads another blob" if label == "bottom" and each.rewired else "renamed" if same_number else ""
+            yield label, f"{_names(both[0])} → {_names(both[1])}" + (f"  ({why})" if why else "")
     for shape in each.shapes:
         yield f"shape of top {shape.position}" if shape.position else "shape", f"{show(shape.old)} → {show(shape.new)}"
     for blob in each.blobs:

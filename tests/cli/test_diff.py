@@ -104,6 +104,16 @@ def test_the_text_for_people(cli: CommandLine) -> None:
     assert (same.code, same.out) == (0, b"equal: 4 layers\n")
 
 
+def test_another_number_of_tops_is_no_other_name(cli: CommandLine) -> None:
+    base = data(shape="1 4 3 3")
+    cli.write(old=base + layer("s", "Split", "data", "a b"), new=base + layer("s", "Split", "data", "a b c"))
+    result = cli.run("diff", "--ignore-names", "old.prototxt", "new.prototxt")
+    assert (result.code, result.out.decode().splitlines()[2:]) == (
+        1,
+        ["~ s  Split", "    top  a, b → a, b, c", "1 of 2 layers differ: 1 changed"],
+    )
+
+
 def test_every_kind_of_change_of_weights(cli: CommandLine) -> None:
     random = np.random.default_rng(0)
     first = random.standard_normal((4, 3, 2, 2)).astype("f4")
