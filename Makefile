@@ -15,7 +15,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test slow lint fuzz bench docs schema clean
+.PHONY: help demo quick test slow lint fuzz bench docs pictures schema clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target does; do \
@@ -55,6 +55,9 @@ bench: $(DEV) ## measure speed and memory against cp, the protobuf package, and 
 
 docs: $(DEV) ## write the reference pages docs/cli.md and docs/api.md
 	$(BIN)/python docs/generate.py
+
+pictures: $(DEV) ## make the pictures of the pages again; that of the report page needs Chromium
+	$(BIN)/python docs/pictures.py
 
 schema: $(DEV) ## compile proto/*.proto into the descriptor sets of the package
 	$(BIN)/python -m grpc_tools.protoc -Iproto --descriptor_set_out=caffe_fcn/schema/caffe.binpb proto/caffe.proto
