@@ -50,6 +50,7 @@ from caffe_fcn.page.records import (
     PageSource,
     Progress,
     Section,
+    StoredRow,
 )
 from caffe_fcn.page.weights import weight_bytes, weights_panel
 from caffe_fcn.predict.options import PreparationOptions
@@ -104,6 +105,8 @@ def look_at(
     settings = InspectSettings(selection=selection or Selection(), geometry=True, input_size=options.input_size)
     looked = look_into(files, settings, lenient=True)
     model = looked.model
+    if model is None:  # nothing else will show the values
+        looked = look_into(files, replace(settings, statistics=True))
     return looked, PageSource(
         inspection=looked.inspection,
         source=files.source,
@@ -228,7 +231,13 @@ def _notes(looked: InspectedNet) -> tuple[str, ...]:
     return tuple(note for note in looked.inspection.notes if note not in elsewhere)
 
 
-def _stored(found: Inspection) -> Iterable[Fact]:
+def _stored(found: Inspection) -> Iterable[StoredRow]:
     for row in found.blobs:
-        about = f"{shape_of(row.shape)}, {row.dtype}, {human_bytes(row.size)}"
-        yield Fact(f"{row.layer}, blob {row.position}", about, count_of(row.values, "value"))
+        known = row.statistics
+        values = (known.minimum, known.maximum, known.mean) if known is not None else ()
+        numbers = [
+            f"{row.values:,}",
+            human_bytes(row.size),
+            *("–" if each is None else f"{each:.4g}" for each in values),
+        ]
+        yield StoredRow(printable(row.layer), str(row.position), shape_of(row.shape), row.dtype, tuple(numbers))

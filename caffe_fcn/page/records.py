@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from caffe_fcn.engines.protocol import Array
 from caffe_fcn.files.caffemodel import WeightFile
@@ -34,11 +34,10 @@ from caffe_fcn.predict.options import PreparationOptions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from caffe_fcn.page.activations import ActivationsPanel
+    from caffe_fcn.page.dense import DensePanel
     from caffe_fcn.page.graph import GraphPanel
-
-WeightsPanel: TypeAlias = Any
-ActivationsPanel: TypeAlias = Any
-DensePanel: TypeAlias = Any
+    from caffe_fcn.page.weights import WeightsPanel
 
 
 # ---- What the sections get ----
@@ -160,6 +159,16 @@ class PageLayer:
     activations: ActivationsPanel | None = None
 
 
+class StoredRow(NamedTuple):
+    """A blob of weights without a net, in words; the NUMBERS are values, size, min, max and mean."""
+
+    layer: str
+    blob: str
+    shape: str
+    dtype: str
+    numbers: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Page:
     """A report page."""
@@ -171,7 +180,7 @@ class Page:
     notes: tuple[str, ...]
     problems: tuple[PageProblem, ...]
     layers: tuple[PageLayer, ...]
-    stored: tuple[Fact, ...] = ()
+    stored: tuple[StoredRow, ...] = ()
     """The blobs of weights without a net."""
     graph: GraphPanel | None = None
     dense: DensePanel | None = None

@@ -27,7 +27,11 @@ def _lines(found: SavedPage) -> Iterator[str]:
     counts = Counter(problem.severity for problem in page.problems)
     if counts:
         yield f"  problems: {', '.join(count_of(counts[each], _SEVERITIES[each]) for each in Severity if counts[each])}"
-    frame = ["overview", *(["graph"] if page.graph is not None else []), *(["costs", "layers"] if page.layers else [])]
+    frame = [
+        "overview",
+        *(["graph"] if page.graph is not None else []),
+        *(["costs", "layers"] if page.layers else ["blobs"]),
+    ]
     yield f"  sections: {', '.join([*frame, *(section.value for section in sections(found))])}"
     yield from (f"  no {left.section.value}: {left.reason}" for left in page.left_out)
     if found.output != "-":

@@ -58,6 +58,7 @@ def test_the_totals_are_those_of_inspect(lenet: CommandLine) -> None:
         assert costs == [str(layer[each]) for each in ("parameters", "macs", "activation_bytes")]
 
 
+@pytest.mark.thorough
 def test_the_library_writes_the_same_page(lenet: CommandLine) -> None:
     document(lenet, "net.prototxt", "net.caffemodel", "-o", "command.html")
     with caffe_fcn.open("net.prototxt", "net.caffemodel") as net:
@@ -111,6 +112,7 @@ def test_options_for_a_picture_need_one(lenet: CommandLine, option: tuple[str, s
     assert result.code == 2 and f"{option[0]} is for a picture; give IMAGE too" in result.err
 
 
+@pytest.mark.thorough
 def test_a_picture_that_cannot_be_read_is_an_error(lenet: CommandLine) -> None:
     (lenet.path / "cat.png").write_bytes(b"no picture")
     result = lenet.run("report", "net.prototxt", "net.caffemodel", "cat.png")
@@ -119,6 +121,7 @@ def test_a_picture_that_cannot_be_read_is_an_error(lenet: CommandLine) -> None:
     assert result.code == 1 and "dog.png" in result.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("module", "extra"), [("onnxruntime", "run"), ("onnx", "run"), ("PIL", "see")])
 def test_without_a_package_the_page_says_what_it_lacks(
     lenet: CommandLine, monkeypatch: pytest.MonkeyPatch, module: str, extra: str

@@ -126,7 +126,10 @@ def test_missing_and_foreign_weights_are_problems(tmp_path: Path) -> None:
 def test_weights_alone_are_listed() -> None:
     page = page_of(LENET / "variants" / "net.caffemodel.h5")
     assert not page.layers and page.graph is None and len(page.stored) == 8
-    assert "Weights" in [each.text for each in parsed(render(page)).all("h2")]
+    first = page.stored[0]
+    assert first[:4] == ("conv1", "0", "6×1×5×5", "float32") and first.numbers[:2] == ("150", "600 B")
+    assert all(float(number) for number in first.numbers[2:]) and len(first.numbers) == 5
+    assert "6×1×5×5" in [each.text for each in parsed(render(page)).all("td")]
 
 
 def test_the_net_inside_a_caffemodel() -> None:
