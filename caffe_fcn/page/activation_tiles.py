@@ -39,6 +39,9 @@ _SMALL, _MANY, _FEW = 16, 64, 32
 _MOST_ROWS, _MOST_COLUMNS = 64, 256
 """The maximum size of a matrix."""
 
+_TALL = 4
+"""A matrix with so many times more rows than columns is turned."""
+
 _COLOURS = 3
 
 
@@ -48,7 +51,8 @@ def tiles_of_values(name: str, values: NDArray[Any], limit: float) -> TilePictur
     if values.size < 2:
         return None
     shape = values.shape
-    if len(shape) > 3 and prod(shape[-2:]) > 1:
+    tiled = len(shape) > 3 and prod(shape[-2:]) > 1
+    if tiled:
         maps, words = _maps(values.reshape(-1, *shape[2:]))
         codes = joined(wrapped(coded(maps, limit)), GAP)
     else:
@@ -56,7 +60,7 @@ def tiles_of_values(name: str, values: NDArray[Any], limit: float) -> TilePictur
         rows = values.reshape(1 if len(long) < 2 else long[0], -1)
         cells, words = _matrix(rows)
         codes = coded(cells, limit)
-    return on_one_scale(codes, limit, f"activations {name}, {words}", words, stretched=len(shape) < 4)
+    return on_one_scale(codes, limit, f"activations {name}, {words}", words, stretched=not tiled)
 
 
 def tiles_of_image(name: str, values: NDArray[Any], order: tuple[int, int, int]) -> TilePicture:
@@ -86,12 +90,15 @@ def _maps(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
 
 
 def _matrix(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """Return a sample of VALUES, rows × columns, and what it is."""
+    """Return a sample of VALUES, rows × columns, and what it is. Few values of many channels lie in columns."""
+    nouns = ("channel", "value")
+    if len(values) > _TALL * values.shape[1]:
+        values, nouns = values.T, nouns[::-1]
     many, wide = values.shape
     rows, columns = sample(many, _MOST_ROWS), sample(wide, _MOST_COLUMNS)
-    words = part_of(len(columns), wide, "value")
+    words = part_of(len(columns), wide, nouns[1])
     if many > 1:
-        words = f"rows: {part_of(len(rows), many, 'channel')}; columns: {words}"
+        words = f"rows: {part_of(len(rows), many, nouns[0])}; columns: {words}"
     return values[list(rows)][:, list(columns)], words
 
 
@@ -103,12 +110,14 @@ def reduced(maps: NDArray[Any], most: int) -> NDArray[Any]:
     step = -(-max(high, wide) // most)
     if step == 1:
         return maps
-    with np.errstate(invalid="ignore", over="ignore"):
-        rows = np.add.reduceat(maps.astype(np.float64), np.arange(0, high, step), 1)
-        sums = np.add.reduceat(rows, np.arange(0, wide, step), 2)
     counts = [np.diff([*range(0, extent, step), extent]) for extent in (high, wide)]
-    found: NDArray[Any] = sums / np.outer(*counts)
-    return found
+    means = np.empty((len(maps), *map(len, counts)))
+    for place, each in enumerate(maps):  # one at a time, because they can be large
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows = np.add.reduceat(each, np.arange(0, high, step), 0, dtype=np.float64)
+            means[place] = np.add.reduceat(rows, np.arange(0, wide, step), 1)
+    means /= np.outer(*counts)
+    return means
 
 
 def _reduced(size: tuple[int, ...], shown: tuple[int, ...]) -> str:

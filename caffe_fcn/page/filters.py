@@ -26,7 +26,7 @@ _SUMS = 3
 _FEWEST = 2
 """Filters of fewer weights are not compared: single numbers may well be equal."""
 
-_MOST = 1 << 22
+_MOST = 1 << 20
 """Layers with more outputs, or with more weights in one, are not judged."""
 
 

@@ -18,8 +18,8 @@ from caffe_fcn.inspection.words import count_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WIDEST = 640
-"""The maximum width of a picture on the page, in pixels of the page."""
+WIDEST, HIGHEST = 640, 480
+"""The maximum width and height of a picture on the page, in pixels of the page, if a number takes one pixel or more."""
 
 _LARGEST = 12
 """A number is shown with at most this many pixels of the page along each side."""
@@ -147,7 +147,7 @@ def picture_of(
     """Return the picture of CODES, height × width; the page shows the ends of its SCALE. With STRETCHED, the rows of a
     low picture are made higher."""
     high, wide = codes.shape
-    times = _times(wide)
+    times = _times(high, wide)
     if stretched:
         codes = codes.repeat(max(1, min(_ROW // times, _LOW // (high * times))), 0)
     return TilePicture(_png(codes), wide * times, len(codes) * times, alt, caption, scale)
@@ -166,12 +166,13 @@ def colour_picture(pixels: NDArray[Any], alt: str, caption: str) -> TilePicture:
     high, wide = pixels.shape[:2]
     buffer = io.BytesIO()
     _pillow().fromarray(pixels, "RGBA").save(buffer, "PNG", optimize=True)
-    return TilePicture(buffer.getvalue(), wide * _times(wide), high * _times(wide), alt, caption)
+    times = _times(high, wide)
+    return TilePicture(buffer.getvalue(), wide * times, high * times, alt, caption)
 
 
-def _times(wide: int) -> int:
-    """Return how many times a picture of WIDE numbers is enlarged on the page."""
-    return max(1, min(_LARGEST, WIDEST // wide))
+def _times(high: int, wide: int) -> int:
+    """Return how many times a picture of HIGH × WIDE numbers is enlarged on the page."""
+    return max(1, min(_LARGEST, WIDEST // wide, HIGHEST // high))
 
 
 def _png(codes: NDArray[Any]) -> bytes:

@@ -173,10 +173,11 @@ def _windows(source: PageSource) -> Mapping[str, Tensor]:
     if source.model is None:
         return {}
     try:
-        made = convolutionalize(source.model, Options(Naming(""))).model
+        made = convolutionalize(source.model, Options(Naming("")))
     except CaffeFcnError:
         return {}
-    return {name: tensors[0] for name, tensors in made.tensors.items() if len(tensors[0].shape) > 2}
+    converted = {change.layer for change in made.decision.of_kind("converted")}
+    return {name: tensors[0] for name, tensors in made.model.tensors.items() if name in converted}
 
 
 def _over_bottom(source: PageSource, node: Node, tensor: Tensor) -> Tensor:

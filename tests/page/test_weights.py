@@ -15,7 +15,8 @@ from caffe_fcn.page.tiles import BROKEN, GAP, ZERO, sample
 from caffe_fcn.page.weights import weights_panel
 from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.predict.options import PreparationOptions
-from tests.files import datasets
+from tests.files import datasets, encodings
+from tests.files.encodings import ENCODINGS, matrix
 from tests.page.tensors import codes_of, input_layer, layer, looked_at, opened, weights_of, written
 from tests.paths import GOLDEN, ROOT
 
@@ -61,7 +62,32 @@ def test_numbers_are_those_of_numpy_in_every_kind_of_file(file: str) -> None:
         assert panel.histogram is not None and f"Histogram of {values.size:,} values" in panel.histogram.title
 
 
-def test_half_precision_and_a_scalar(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_of_a_caffemodel_is_shown_alike(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "net.prototxt").write_text(input_layer(1, 13) + product(9), encoding="utf-8")
+    panels = []
+    for name in ("packed", encoding):
+        file = encodings.model(tmp_path / "net.caffemodel", encodings.layer("fc", [ENCODINGS[name](matrix(9, 13))]))
+        panels.append(weights_of(tmp_path / "net.prototxt", file, "fc").blobs[0])
+    assert panels[1].facts == panels[0].facts
+    assert panels[1].picture == panels[0].picture and panels[1].histogram == panels[0].histogram
+    assert panels[0].shape.startswith("9×13") and [fact.value for fact in panels[0].facts[:4]] == [
+        "117",
+        "0",
+        "116",
+        "58",
+    ]
+
+
+def test_weights_that_the_net_fills_are_shown(tmp_path: Path) -> None:
+    param = 'num_output: 2 kernel_size: 4 stride: 2 group: 2 bias_term: false weight_filler { type: "bilinear" }'
+    text = input_layer(1, 2, 5, 5) + layer("up", "Deconvolution", f"convolution_param {{ {param} }}")
+    panel = weights_of(*written(tmp_path, text), "up").blobs[0]
+    assert codes_of(panel.picture).shape == (4, 9)
+    assert [fact.value for fact in panel.facts[:3]] == ["32", "0.0625", "0.5625"]
+
+
+def test_a_scalar_and_equal_values(tmp_path: Path) -> None:
     text = input_layer(1, 2, 4, 4) + layer("bn", "BatchNorm")
     datasets.weights(tmp_path / "net.h5", bn=[np.full(2, 0.5, "f4"), np.array([1, 3], "f4"), np.ones(1, "f4")])
     (tmp_path / "net.prototxt").write_text(text, encoding="utf-8")
