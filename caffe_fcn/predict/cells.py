@@ -53,8 +53,8 @@ class CellAxis(NamedTuple):
 
     @property
     def pixelwise(self) -> bool:
-        """Whether there is one cell for each pixel of the input of the net."""
-        return self.sees.stride == 1 and self.cells == self.sees.size
+        """Whether there is one cell for each pixel of the input of the net, without those that pad it."""
+        return self.sees.stride == 1 and self.cells * self.factor == self.size
 
     @property
     def placed(self) -> CellAxis:
