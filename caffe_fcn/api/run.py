@@ -23,6 +23,7 @@ from caffe_fcn.predict import run as running
 from caffe_fcn.predict.images.picture import open_picture, picture_of
 from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
 from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.preparing import prepare
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,7 +71,7 @@ def predictor(
     def again(name: str) -> Predictor:
         return predictor(files, selection, replace(use, engine=name), preparation, options, drawing)
 
-    made = running.prepare(files.source, files.weights, engine_called(use), selection, preparation, options, drawing)
+    made = prepare(files.source, files.weights, engine_called(use), selection, preparation, options, drawing)
     return Predictor(made.model, made.settings, made.notes, files.weights.path, again)
 
 

@@ -20,7 +20,8 @@ from caffe_fcn.engines.registry import ENGINES
 from caffe_fcn.engines.registry import engine as engine_called
 from caffe_fcn.engines.timing import Ready, rounds, time_engines
 from caffe_fcn.predict.images.picture import open_picture
-from caffe_fcn.predict.run import carry_out, plan, prepare
+from caffe_fcn.predict.preparing import prepare
+from caffe_fcn.predict.run import carry_out, plan
 from caffe_fcn.report.benchmark import document, lines
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
     from caffe_fcn.net.source import SourceNet
     from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
-    from caffe_fcn.predict.run import PreparedNet
+    from caffe_fcn.predict.preparing import PreparedNet
 
 
 def check_alone(asked: Targets, out_dir: str | None) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
     from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
     from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.run import PreparedNet
+    from caffe_fcn.predict.preparing import PreparedNet
 
 
 _MANY, _LARGE = 4, 4 << 20

@@ -27,7 +27,8 @@ from caffe_fcn.predict.draw import bare, colours
 from caffe_fcn.predict.images.picture import Picture, open_picture, picture_of
 from caffe_fcn.predict.options import RunOptions
 from caffe_fcn.predict.picture_net import PictureNet, convertible
-from caffe_fcn.predict.run import Answer, RunSettings, carry_out, plan, prepare
+from caffe_fcn.predict.preparing import prepare
+from caffe_fcn.predict.run import Answer, RunSettings, carry_out, plan
 from caffe_fcn.wording import Command, advise
 
 BUDGET = 4 << 20

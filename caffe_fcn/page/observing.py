@@ -34,8 +34,9 @@ from caffe_fcn.predict.images.picture import Box, Picture, open_picture, picture
 from caffe_fcn.predict.options import RunOptions
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.preparing import prepare
 from caffe_fcn.predict.resizing import resized, scaled
-from caffe_fcn.predict.run import RunSettings, plan, prepare
+from caffe_fcn.predict.run import RunSettings, plan
 from caffe_fcn.wording import Option, advise
 
 if TYPE_CHECKING:

@@ -6,29 +6,23 @@ a map is known even for pictures that no engine could process in one piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import TypeVar
 
-from caffe_fcn.engines.expected import counted
-from caffe_fcn.engines.nets import Size, one_net_for
-from caffe_fcn.engines.protocol import Array, Engine, Session, ShapedNet
-from caffe_fcn.errors import CaffeFcnError, EngineError, LoweringError, ShapeError
-from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.geometry import Cause, Exactness, Geometry, infer_geometry
-from caffe_fcn.net.graph import Blob, Graph
-from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.engines.nets import Size
+from caffe_fcn.engines.protocol import Array, Session, ShapedNet
+from caffe_fcn.errors import CaffeFcnError, EngineError, ShapeError
+from caffe_fcn.net.geometry import Cause, infer_geometry
+from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.completion import least
 from caffe_fcn.net.sizes import advice, multiple_of, other_parameters
-from caffe_fcn.net.source import SourceNet
-from caffe_fcn.onnx.finite import check_finite
-from caffe_fcn.onnx.scope import Scope, choose_scope
 from caffe_fcn.passes.convolutionalize import decide
 from caffe_fcn.predict.cells import CellAxis, Cells
-from caffe_fcn.predict.outputs import NetOutput, are_probabilities, holds
+from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.tiling import Reach, reach
 from caffe_fcn.wording import Command, Option, advise, offered, option
 
@@ -39,7 +33,7 @@ _KEPT = 64
 _Key = TypeVar("_Key")
 _Kept = TypeVar("_Kept")
 
-_LARGER = 512
+LARGER = 512
 """The memory of a net is estimated for a picture this many pixels larger than the nominal size."""
 
 
@@ -101,7 +95,7 @@ class PictureNet:
         if any(extent is not None for extent in dims):
             return self.nominal
         try:
-            larger = self.shapes((self.nominal[0] + _LARGER, self.nominal[1] + _LARGER))
+            larger = self.shapes((self.nominal[0] + LARGER, self.nominal[1] + LARGER))
         except ShapeError:  # it accepts some sizes, even if not this one
             return None
         return self.nominal if other_parameters(self.net.graph, self.net.shapes, larger) else None
@@ -208,7 +202,7 @@ class PictureNet:
     def bytes_per_pixel(self) -> float:
         """The approximate memory of a run per pixel of the picture, in bytes: bottoms and tops of its largest layer."""
         high, wide = self.nominal
-        for size in ((high + _LARGER, wide + _LARGER), self.nominal):
+        for size in ((high + LARGER, wide + LARGER), self.nominal):
             try:
                 shapes = self.shapes(size)
             except ShapeError:
@@ -269,62 +263,6 @@ def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:
     return sum(_FLOAT * prod(shape) for shape in known if isinstance(shape, tuple))
 
 
-def load_picture_net(
-    source: SourceNet,
-    weights: WeightFile,
-    engine: Engine,
-    *,
-    blobs: Sequence[str] = (),
-    selection: Selection = ANY_NET,
-    like: Callable[[int], Size | None] | None = None,
-    column_major: bool = False,
-) -> PictureNet:
-    """Load the net SOURCE with its WEIGHTS for pictures, with its outputs, or BLOBS. If it does not define its size,
-    the size of pictures is LIKE, as in `one_net_for`. COLUMN_MAJOR: pictures are transposed for the net.
-
-    Layers that are only for training are left out, as in `choose_scope`. Raises EngineError if the net takes no
-    pictures; LoweringError for a blob that no layer makes; WeightsError if weights are NaN or infinite; the errors of
-    ENGINE for a net that it cannot run.
-    """
-    found = one_net_for(source, weights, selection, blobs, _transposed(like) if column_major else like)
-    whole = found.net
-    check_finite(found.weights, whole.graph)
-    scope = choose_scope(*whole, blobs)
-    session = engine.load(whole, found.weights, outputs=blobs)
-    net = ShapedNet(scope.graph, scope.shapes)
-    feed, fed = _feed(net, session)
-    model = PictureNet(net, session, feed, fed, (), found.notes, column_major)
-    counts = counted(net.graph)
-    geometry = infer_geometry(net.graph, net.shapes)
-    own = scope if not blobs else _own_outputs(whole) or scope
-    everything = _with_measures(whole.graph, own.graph, net.graph)
-    made = []
-    for blob in scope.outputs:
-        shape = net.shapes.blobs[blob]
-        if not isinstance(shape, tuple):
-            raise EngineError(f"the shape of {blob.name!r} is unknown: {shape}", source=net.graph.source)
-        if 0 in shape:
-            raise EngineError(f"{blob.name!r} is empty, {show(shape)}", source=net.graph.source)
-        place = None if blob in counts else _map_of(model, blob, shape, geometry.get(blob))
-        kind = holds(everything, own.outputs, blob, shape, place is not None)
-        if column_major and place is not None:
-            place, shape = Geometry(place.axes[::-1]), (*shape[:2], *shape[:1:-1])
-        made.append(NetOutput(blob, shape, kind, place, blob in counts, are_probabilities(everything, blob)))
-    return replace(model, outputs=tuple(made))
-
-
-def _transposed(like: Callable[[int], Size | None] | None) -> Callable[[int], Size | None] | None:
-    """Return LIKE for the transposed picture."""
-    if like is None:
-        return None
-
-    def turned(channels: int) -> Size | None:
-        size = like(channels)
-        return None if size is None else (size[1], size[0])
-
-    return turned
-
-
 def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
     """Return the error that OUTPUT of MODEL is not a map, which the option NAME needs. The next step is to convert the
     net, if that changes it, or to use a map from which the output is made."""
@@ -354,46 +292,3 @@ def _maps_behind(net: ShapedNet, output: Blob) -> list[Blob]:
             shapes = {top: net.shapes.blobs[top] for top in node.tops if geometry.get(top) is not None}
             found += [top for top, shape in shapes.items() if isinstance(shape, tuple) and prod(shape[2:]) > 1]
     return found[::-1]
-
-
-def _own_outputs(whole: ShapedNet) -> Scope | None:
-    """Return the part of the net WHOLE that its own outputs need; None if it has no outputs."""
-    try:
-        return choose_scope(*whole)
-    except LoweringError:
-        return None
-
-
-def _with_measures(whole: Graph, *used: Graph) -> Graph:
-    """Return the part of the net WHOLE with the layers of USED, and the layers of the whole net that read their
-    blobs."""
-    nodes = {(node.index, node.tops): node for graph in (whole, *used) for node in graph.nodes}
-    return whole.made_of(nodes.values())
-
-
-def _map_of(model: PictureNet, blob: Blob, shape: Shape, found: Geometry | None) -> Geometry | None:
-    """Return the geometry of BLOB as a map, of which FOUND is known; None if it is not a map, but one answer for the
-    picture."""
-    if found is None or len(shape) != len(model.fed):
-        return None
-    if found.exactness is not Exactness.NOWHERE or prod(shape[2:]) != 1:
-        return found
-    try:
-        larger = model.shapes((model.nominal[0] + _LARGER, model.nominal[1] + _LARGER)).blobs[blob]
-    except ShapeError:
-        return None
-    return found if isinstance(larger, tuple) and prod(larger[2:]) != 1 else None
-
-
-def _feed(net: ShapedNet, session: Session) -> tuple[str, Shape]:
-    """Return the only input of the net, and its shape. Raises EngineError if it is not a picture."""
-    source = net.graph.source
-    if len(session.inputs) != 1:
-        found = ", ".join(map(repr, session.inputs)) or "none"
-        raise EngineError(source=source, expected="a net with one input, the picture", found=f"the inputs {found}")
-    name = next(iter(session.inputs))
-    shape = net.shapes.blobs[Blob(name, 0)]
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        found = show(shape) if isinstance(shape, tuple) else "another shape"
-        raise EngineError(source=source, expected=f"pictures, N×C×H×W, as input {name!r}", found=found)
-    return name, shape

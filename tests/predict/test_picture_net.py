@@ -21,9 +21,11 @@ from caffe_fcn.net.source import interpret
 from caffe_fcn.predict import dense, picture_net
 from caffe_fcn.predict.dense import check_size, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
-from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
+from caffe_fcn.predict.loading import load_picture_net
+from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.preparing import check_settings
 from caffe_fcn.predict.preprocessing import Preprocessing
-from caffe_fcn.predict.run import RunSettings, carry_out, check_settings, plan
+from caffe_fcn.predict.run import RunSettings, carry_out, plan
 from tests.engines.nets import net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.predict.test_tiling import model_of

@@ -30,8 +30,8 @@ from caffe_fcn.predict.draw.render import Drawing, heat_map, label_map
 from caffe_fcn.predict.draw.view import DrawnMap, beneath, view_of
 from caffe_fcn.predict.images.picture import open_picture
 from caffe_fcn.predict.labels import Labels, read_labels
+from caffe_fcn.predict.loading import load_picture_net
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.picture_net import load_picture_net
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.paths import ROOT
 

@@ -18,8 +18,9 @@ from caffe_fcn.predict import stitching
 from caffe_fcn.predict.images.picture import Box, Picture, open_picture, picture_of
 from caffe_fcn.predict.means import Mean
 from caffe_fcn.predict.picture_net import PictureNet
+from caffe_fcn.predict.preparing import check_settings
 from caffe_fcn.predict.preprocessing import Preprocessing
-from caffe_fcn.predict.run import Level, PicturePlan, RunSettings, carry_out, check_settings, plan
+from caffe_fcn.predict.run import Level, PicturePlan, RunSettings, carry_out, plan
 from tests.engines.nets import net_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import ROOT

@@ -24,8 +24,9 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.source import interpret
 from caffe_fcn.predict.dense import Tiles, dense, tiles_of
 from caffe_fcn.predict.images.picture import open_picture
+from caffe_fcn.predict.loading import load_picture_net
 from caffe_fcn.predict.maps import Map
-from caffe_fcn.predict.picture_net import PictureNet, load_picture_net
+from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preprocessing import Preprocessing
 from tests.engines.nets import net_of
 from tests.passes.nets import conv, data, layer
