@@ -35,8 +35,9 @@ SOURCES = {
 NEEDED = "digits_fcn.prototxt"
 """What the commands read, which another command on the pages writes."""
 
-WIDTH, COLOURS = 576, 64
-"""The size of a picture in pixels at most, and the number of its colours."""
+WIDTH, COLOURS, ROUNDS = 768, 128, 3
+"""The size of a picture in pixels at most, the number of its colours, and of the rounds to find these: the colours of a
+few small boxes count as much as the ground."""
 
 WINDOW = {"width": 560, "height": 900}
 """The window in which the report page is shown, from its map on."""
@@ -71,7 +72,7 @@ def store(made: Path, directory: Path, name: str) -> None:
     if picture.width > WIDTH:
         size = WIDTH, round(picture.height * WIDTH / picture.width)
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    few = picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, ROUNDS, dither=Image.Dither.NONE)
     few.save(directory / name, optimize=True)
 
 

@@ -49,5 +49,8 @@ def test_the_commands_make_the_same_pictures(tmp_path: Path) -> None:
         if made.suffix == ".svg":
             assert made.read_bytes() == kept.read_bytes(), "run `make pictures`"
             continue
+        whole = np.asarray(Image.open(tmp_path / pictures.SOURCES[name]).convert("RGB"), float)
+        few = np.asarray(Image.open(kept).convert("RGB"), float)
+        assert whole.shape == few.shape and np.percentile(np.abs(whole - few), 99.9) < 20, "the colours are those drawn"
         pixels, others = (np.asarray(Image.open(path).convert("RGB"), float) for path in (made, kept))
         assert pixels.shape == others.shape and np.abs(pixels - others).mean() < 2, "run `make pictures`"
