@@ -121,11 +121,13 @@ def _maps(answer: Answer, result: BlobResult, settings: RunSettings, top: int, p
             yield f"    {_together(statistics(result, level))}"
     if told:
         yield f"    of the pixels {_areas(told, labels, top)}"
+    many = 0
     if peaks is not None and peaks.blob == output.name:
+        many = len(peaks)
         yield from peak_lines(peaks, levels, labels)
-    elif found is not None:
+    if found is not None and not many:
         yield from best_places(levels, found.best[:top], labels)
-    elif output.channels == 1 and not settings.no_scores:
+    elif found is None and output.channels == 1 and not settings.no_scores:
         yield from best_places(levels, [highest(levels)], None)
 
 

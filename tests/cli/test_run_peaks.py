@@ -101,6 +101,11 @@ def test_no_peak(digits: CommandLine) -> None:
     told = runs(digits, *FCN, "black.png", *NAMED, "--peaks", "--csv", "p.csv", "--boxes", "b.png").out.decode()
     assert told.splitlines()[-1] == "    no peak with a score above 0.5"
     assert (digits.path / "p.csv").read_text().count("\n") == 1
+    told = runs(digits, *FCN, "scattered.png", *NAMED, "--threshold", "1", "--peaks", "--top", "1").out.decode()
+    assert told.splitlines()[-2:] == [
+        "    no peak with a score above 1",
+        "    1.0000  8  rows 88–107, columns 100–119",
+    ]
 
 
 def test_the_threshold_is_arbitrary_for_scores_that_are_no_probabilities(digits: CommandLine) -> None:
