@@ -190,6 +190,52 @@ def test_old_formats_equal_their_upgrades(cli: CommandLine, case: str) -> None:
     assert equal(cli, new, old)["compared"] == {"nets": True, "weights": False}
 
 
+def test_inputs_declared_in_different_ways(cli: CommandLine) -> None:
+    rest = layer("sum", "Eltwise", "a b")
+    dims = "dim: 1 dim: 2 dim: 3 dim: 4"
+    together = f'layer {{ name: "both" type: "Input" top: "a" top: "b" input_param {{ shape {{ {dims} }} }} }}\n'
+    cli.write(
+        fields=f'input: "a" input: "b" input_shape {{ {dims} }} input_shape {{ {dims} }}\n' + rest,
+        together=together + rest,
+        apart=data("a", "1 2 3 4") + data("b", "1 2 3 4") + rest,
+        other=data("a", "1 2 3 4") + data("b", "1 2 3 5") + rest,
+    )
+    names = [f"{name}.prototxt" for name in ("fields", "together", "apart")]
+    for one in names:
+        for another in names:
+            assert equal(cli, one, another)["totals"]["layers"] == 3
+        assert layers(differs(cli, one, "other.prototxt")) == [("b", "b")]
+
+
+def test_legacy_shapes_are_no_other_shapes(cli: CommandLine) -> None:
+    current, old = schema.NetParameter(), schema.NetParameter()
+    current.layer.add(name="fc", type="InnerProduct").blobs.add(data=range(6), shape={"dim": [2, 3]})
+    old.layers.add(name="fc", type=14).blobs.add(data=range(6), num=1, channels=1, height=2, width=3)
+    cli.write(current=current.SerializeToString(), old=old.SerializeToString())
+    document = equal(cli, "--weights-only", "old.caffemodel", "current.caffemodel")
+    assert document["totals"]["values"] == 6 and len(document["notes"]) == 1
+
+
+def test_shared_blobs_that_a_file_has_once(cli: CommandLine) -> None:
+    shared = 'param { name: "w" } param { name: "b" }'
+    text = data(shape="1 4") + fc("one", "data", 4, params=shared) + fc("two", "one", 4, params=shared)
+    net = schema.NetParameter()
+    for name in ("one", "two"):
+        made = net.layer.add(name=name, type="InnerProduct")
+        for shape in ([4, 4], [4]):
+            made.blobs.add(data=range(4 ** len(shape)), shape={"dim": shape})
+    cli.write(net=text)
+    cli.write(net=net.SerializeToString())
+    with h5py.File("net.h5", "w") as file:
+        for place, blob in enumerate(blobs_of(Path("net.caffemodel"))["one"]):
+            file[f"data/one/{place}"] = blob
+    for words in ((*NET, "net.h5"), ("net.h5", *NET), ("--weights-only", "net.prototxt", "net.h5", "net.caffemodel")):
+        assert equal(cli, *words)["totals"]["blobs"] == 4
+    net.layer[1].blobs[0].data[5] = 9
+    cli.write(net=net.SerializeToString())
+    assert layers(differs(cli, *NET, "net.h5")) == [("two", "two")]
+
+
 def test_caffemodel_hdf5_and_onnx_of_one_model(digits: CommandLine) -> None:
     with h5py.File("net.h5", "w") as file:
         for name, blobs in blobs_of(Path("net.caffemodel")).items():
@@ -286,6 +332,15 @@ def test_layers_of_each_phase(cli: CommandLine) -> None:
     assert (found["old"]["name"], found["phases"]) == ("data", ["TRAIN"])
     assert [field["path"] for field in found["fields"]] == ["dummy_data_param.shape[0].dim"]
     assert layers(differs(cli, "old.prototxt", "more.prototxt")) == [("extra", "extra")]
+    ruled = layer("extra", "ReLU", "c", params="include { phase: TEST }")
+    cli.write(ruled=base + ruled, unruled=base + layer("extra", "ReLU", "c"))
+    for both in (("ruled.prototxt", "unruled.prototxt"), ("unruled.prototxt", "ruled.prototxt")):
+        assert layers(differs(cli, *both)) == [("extra", "extra")], "gone in one phase, paired in the other"
+    every = base[base.index("layer", 5) :].replace("include { phase: TEST } ", "") + staged
+    cli.write(every=every)
+    document = differs(cli, "old.prototxt", "every.prototxt")
+    assert layers(document) == [("data", "data"), ("data", "data")], "paired in the phase that each has"
+    assert [each["fields"][0]["new"] for each in document["layers"]] == [None, None]
     assert layers(differs(cli, "old.prototxt", "deploy.prototxt"))[-1] == ("extra", None)
 
 

@@ -61,6 +61,12 @@ def test_a_planted_change_is_told_and_nothing_else(before: str, after: str, line
     assert told(compared(BASE, changed)) == lines
 
 
+def test_the_loss_weight_of_a_loss_is_1() -> None:
+    before, after = (layer("l", "EuclideanLoss", "data data", "l", params) for params in ("", "loss_weight: 1"))
+    assert told(compared(data() + before, data() + after)) == []
+    assert told(compared(data() + before, data() + after.replace("1 }", "2 }"))) == ["name l, loss_weight None 2 None"]
+
+
 def test_a_default_that_depends_on_the_phase_is_told() -> None:
     stored = layer("bn", "BatchNorm", "data", params="batch_norm_param { use_global_stats: true }")
     assert told(compared(data() + layer("bn", "BatchNorm", "data"), data() + stored)) == [
