@@ -22,6 +22,7 @@ from caffe_fcn.cli.options import (
 from caffe_fcn.diagram.options import DrawOptions
 
 if TYPE_CHECKING:
+    from caffe_fcn.inspection.records import InspectedFiles
     from caffe_fcn.net.options import Selection
 
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("weights", type=file_name, required=False)
 @click.option("-o", "--output", type=file_name, metavar="FILE", help="The drawing.  [default: NET.svg beside NET]")
 @option_of(DrawOptions, "format", type=click.Choice(["svg", "png", "dot"]))
+@option_of(DrawOptions, "compare", type=file_name, metavar="FILE")
 @option_of(DrawOptions, "input_size", type=size, metavar="HxW")
 @selection_options
 @fork_option
@@ -53,15 +55,17 @@ def draw(
     more about a layer. NET is a prototxt, or a caffemodel that contains its net; WEIGHTS tell the shapes that a
     prototxt does not have. Phase TEST is drawn unless --phase is given.
 
+    --compare draws a second net beside NET, and marks what is new, gone, replaced or changed.
+
     PNG needs pillow, and is refused for very large nets. "-" is standard input or output.
 
     \b
     caffe-fcn draw deploy.prototxt
+    caffe-fcn draw deploy.prototxt --compare deploy_fcn.prototxt -o both.svg
     caffe-fcn draw train_val.prototxt --phase train -o train.png
     caffe-fcn draw deploy.prototxt -o - --format dot > net.dot
     """
     from caffe_fcn.diagram.saving import format_of, save_drawing
-    from caffe_fcn.inspection.inspect import open_inspected
 
     options = DrawOptions(**choices)
     out = _output(net, weights, output, options)
@@ -70,12 +74,9 @@ def draw(
     except ValueError as error:
         raise click.UsageError(f"-o {error}") from error
     with ExitStack() as stack:
-        opened = files_of(stack, [net] if weights is None else [net, weights])
-        names = opened[0].name, opened[-1].name
-        files = open_inspected(opened[0].path, opened[1].path if weights is not None else None, names, fork)
-        if files.weights is not None:
-            stack.enter_context(files.weights)
-        found = save_drawing(files, out, selection, options, force=force)
+        files = _opened(stack, [net] if weights is None else [net, weights], fork)
+        compared = None if options.compare is None else _opened(stack, [options.compare], fork)
+        found = save_drawing(files, out, selection, options, compared, force=force)
     if not quiet:
         from caffe_fcn.report.draw import lines
 
@@ -83,12 +84,23 @@ def draw(
             click.echo(line, err=True)
 
 
+def _opened(stack: ExitStack, words: list[str], fork: str | None) -> InspectedFiles:
+    """Open the files that WORDS name, a net with or without weights, until STACK closes."""
+    from caffe_fcn.inspection.inspect import open_inspected
+
+    files = files_of(stack, words)
+    found = open_inspected(files[0].path, files[1].path if files[1:] else None, (files[0].name, files[-1].name), fork)
+    if found.weights is not None:
+        stack.enter_context(found.weights)
+    return found
+
+
 def _output(net: str, weights: str | None, output: str | None, options: DrawOptions) -> str:
     """Return the path of the drawing. Raises UsageError if names are missing or do not fit."""
-    if "" in (net, weights, output):
+    if "" in (net, weights, output, options.compare):
         raise click.UsageError("a file's name is empty")
-    if net == weights == "-":
-        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
+    if (net, weights, options.compare).count("-") > 1:
+        raise click.UsageError("only one file can come from stdin")
     check_name("-o", output, "DRAWING", "PICTURE")
     if output is None:
         output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.{options.format or 'svg'}"

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
 from caffe_fcn.diagram.numbers import about, numbers
-from caffe_fcn.diagram.records import Diagram, DrawnBlob, DrawnBox, DrawnLayer, Wire
+from caffe_fcn.diagram.records import Diagram, DrawnBlob, DrawnBox, DrawnLayer, Mark, Wire
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
 
 
-def diagram_of(graph: Graph, shapes: Shapes, title: str = "") -> Diagram:
-    """The drawing of GRAPH, whose blobs have SHAPES. TITLE names the net."""
+class LayerMark(NamedTuple):
+    """How a layer differs from the other net of a comparison, and what differs."""
+
+    mark: Mark
+    remarks: tuple[str, ...]
+
+
+_UNMARKED = LayerMark("", ())
+
+
+def diagram_of(
+    graph: Graph, shapes: Shapes, title: str = "", marks: Mapping[int, LayerMark] = MappingProxyType({})
+) -> Diagram:
+    """The drawing of GRAPH, whose blobs have SHAPES. TITLE names the net. MARKS are those of layers, by their index."""
     groups: list[list[Node]] = []
     owner: dict[Blob, int] = {}
     for node in graph.nodes:
@@ -26,7 +42,7 @@ def diagram_of(graph: Graph, shapes: Shapes, title: str = "") -> Diagram:
         for blob in dict.fromkeys(group_nodes[0].bottoms):
             source = owner[blob]
             wires.append(Wire(source, _made(groups[source]).index(blob), target))
-    boxes = [_box(nodes, graph, shapes) for nodes in groups]
+    boxes = [_box(nodes, graph, shapes, marks) for nodes in groups]
     return Diagram(title, tuple(boxes), tuple(wires))
 
 
@@ -43,12 +59,12 @@ def _made(nodes: list[Node]) -> tuple[Blob, ...]:
     return nodes[-1].tops
 
 
-def _box(nodes: list[Node], graph: Graph, shapes: Shapes) -> DrawnBox:
+def _box(nodes: list[Node], graph: Graph, shapes: Shapes, marks: Mapping[int, LayerMark]) -> DrawnBox:
     blobs = []
     for blob in _made(nodes):
         shape = shapes.blobs.get(blob)
         blobs.append(DrawnBlob(blob.name, shape if isinstance(shape, tuple) else None, blob not in graph.consumers))
-    first, *rest = (_layer(node, shapes) for node in nodes)
+    first, *rest = (_layer(node, shapes, marks) for node in nodes)
     return DrawnBox(first, tuple(rest), tuple(blobs), _is_input(nodes[0]))
 
 
@@ -57,7 +73,16 @@ def _is_input(node: Node) -> bool:
     return not node.bottoms and bool(node.tops) and not row.constant
 
 
-def _layer(node: Node, shapes: Shapes) -> DrawnLayer:
+def _layer(node: Node, shapes: Shapes, marks: Mapping[int, LayerMark]) -> DrawnLayer:
     row = row_of(node.type)
-    family = row.family if row.known else "unknown"
-    return DrawnLayer(node.index, node.name, node.type, family, numbers(node, shapes), about(node, shapes))
+    found = marks.get(node.index, _UNMARKED)
+    return DrawnLayer(
+        index=node.index,
+        name=node.name,
+        type=node.type,
+        family=row.family if row.known else "unknown",
+        numbers=numbers(node, shapes),
+        about=(*about(node, shapes), *found.remarks),
+        mark=found.mark,
+        remarks=found.remarks,
+    )

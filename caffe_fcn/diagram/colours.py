@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from caffe_fcn.diagram.records import Mark
 from caffe_fcn.net.layers.row import Family
 
 
@@ -26,6 +27,8 @@ class Theme(NamedTuple):
     quiet: str
     line: str
     families: Mapping[Family, Paint]
+    marks: Mapping[Mark, str]
+    """The borders of boxes that differ from those of another net."""
 
 
 LIGHT = Theme(
@@ -48,6 +51,7 @@ LIGHT = Theme(
         "other": Paint("#eeeeee", "#747474"),
         "unknown": Paint("#ffffff", "#747474"),
     },
+    marks={"new": "#116329", "gone": "#b3202c", "replaced": "#7a3fb0", "changed": "#8a5a00"},
 )
 
 DARK = Theme(
@@ -70,6 +74,7 @@ DARK = Theme(
         "other": Paint("#2f2f2f", "#a2a2a2"),
         "unknown": Paint("#12161c", "#a2a2a2"),
     },
+    marks={"new": "#56d364", "gone": "#ff7b72", "replaced": "#cda3ff", "changed": "#f0b840"},
 )
 
 FAMILY_NAMES: Mapping[Family, str] = {

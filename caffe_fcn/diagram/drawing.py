@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from caffe_fcn.diagram.colours import FAMILY_NAMES
 from caffe_fcn.diagram.layering import Edge, Layers, layered
+from caffe_fcn.diagram.levels import common_ranks
 from caffe_fcn.diagram.lines import Line, Point, line
-from caffe_fcn.diagram.measures import NAME, TYPE, Measure, measure
+from caffe_fcn.diagram.measures import NAME, SIGNS, TYPE, Measure, measure
 from caffe_fcn.diagram.ordering import order
 from caffe_fcn.diagram.placing import GAP, place
-from caffe_fcn.diagram.records import Diagram, DrawnBox, Wire
+from caffe_fcn.diagram.records import Comparison, Diagram, DrawnBox, Mark, Wire
 from caffe_fcn.diagram.text import fitted
 from caffe_fcn.diagram.text import width as width_of
 from caffe_fcn.net.layers.row import Family
@@ -28,6 +29,8 @@ _LEAST_WIDE = 420
 _STEEP = 0.12
 """The height of the space between two bands grows with the widest edge in it."""
 _SPACE, _MOST_SPACE = 30, 110
+_LEAST_SIDE, _BETWEEN = 240, 80
+"""The least width of a net in a comparison, and the space between two nets."""
 _STUB = 5
 """How far the mark of an output is above the end of its cell."""
 
@@ -42,20 +45,23 @@ class PlacedBox(NamedTuple):
 
 
 class LegendSwatch(NamedTuple):
-    """A family in the legend, at the upper left corner of its colour."""
+    """A family or a mark in the legend, at the upper left corner of its colour."""
 
     x: int
     y: int
-    family: Family
+    text: str
+    family: Family | None
+    mark: Mark
 
 
 class DrawingHeading(NamedTuple):
-    """The title above a drawing, at its upper left corner, with a legend below it."""
+    """The title above a drawing, at its upper left corner, with a legend below it, and CAPTIONS of two nets."""
 
     x: int
     y: int
     title: str
     entries: tuple[LegendSwatch, ...]
+    captions: tuple[tuple[int, int, str], ...] = ()
 
 
 class NetDrawing(NamedTuple):
@@ -67,6 +73,18 @@ class NetDrawing(NamedTuple):
     heading: DrawingHeading | None
     boxes: Sequence[PlacedBox]
     lines: Sequence[Line]
+
+
+class _Arranged(NamedTuple):
+    """Boxes, which have NUMBERS in a diagram, with their sizes, edges and ranks; AT: the places of cells from left to
+    right."""
+
+    numbers: Sequence[int]
+    boxes: Sequence[DrawnBox]
+    measures: Sequence[Measure]
+    edges: Sequence[Edge]
+    layers: Layers
+    at: Sequence[int]
 
 
 class _Laid(NamedTuple):
@@ -82,17 +100,49 @@ class _Laid(NamedTuple):
 
 def drawing_of(diagram: Diagram, *, heading: bool = True) -> NetDrawing:
     """The layout of DIAGRAM, with a title and a legend if HEADING."""
-    parts = [_lay_out(boxes, wires, diagram) for boxes, wires in _components(diagram)]
-    shelved = list(_shelved(parts))
-    drawn = max((x + part.width for part, x, _ in shelved), default=0)
+    parts = []
+    for numbers, wires in _components(diagram):
+        part = _arranged(numbers, wires, diagram)
+        parts.append(_laid(part, _bands([part])))
+    return _assembled(diagram, [*_shelved(parts)], heading=heading)
+
+
+def comparison_drawing(both: Comparison) -> NetDrawing:
+    """The layout of two nets side by side, with twins at one height where their order allows it."""
+    parts = []
+    for diagram, ranks in zip((both.old, both.new), common_ranks(both), strict=True):
+        parts.append(_arranged(range(len(diagram.boxes)), diagram.wires, diagram, ranks))
+    bands = _bands(parts)
+    old, new = (_laid(part, bands) for part in parts)
+    first, apart = len(both.old.boxes), max(old.width, _LEAST_SIDE) + _BETWEEN
+    new = new._replace(numbers=range(first, first + len(both.new.boxes)))
+    wires = [Wire(wire.source + first, wire.position, wire.target + first) for wire in both.new.wires]
+    diagram = Diagram(both.title, [*both.old.boxes, *both.new.boxes], [*both.old.wires, *wires])
+    captions = ((0, both.old.title, max(old.width, _LEAST_SIDE)), (apart, both.new.title, max(new.width, _LEAST_SIDE)))
+    return _assembled(diagram, [(old, 0, 0), (new, apart, 0)], captions)
+
+
+def _assembled(
+    diagram: Diagram,
+    parts: Sequence[tuple[_Laid, int, int]],
+    captions: Sequence[tuple[int, str, int]] = (),
+    *,
+    heading: bool = True,
+) -> NetDrawing:
+    """PARTS of DIAGRAM at their places, with a title and a legend if HEADING. CAPTIONS: where they are, and their
+    texts, not wider than the last number."""
+    drawn = max([x + part.width for part, x, _ in parts] + [x + room for x, _, room in captions], default=0)
     width = max(drawn, _LEAST_WIDE if heading else 0)
     above = _heading(diagram, width) if heading else None
     left = MARGIN + (width - drawn) // 2
     top = MARGIN if above is None else above.entries[-1].y + 2 * MARGIN if above.entries else 3 * MARGIN
+    if captions and above is not None:
+        words = [(left + x, top + 8, fitted(text, NAME, room, bold=True)) for x, text, room in captions]
+        above, top = above._replace(captions=tuple(words)), top + MARGIN
     placed: dict[int, PlacedBox] = {}
     lines: list[Line] = []
     height = top
-    for part, x, y in shelved:
+    for part, x, y in parts:
         height = max(height, top + y + part.height)
         for number, one in zip(part.numbers, part.boxes, strict=True):
             placed[number] = one._replace(x=left + x + one.x, y=top + y + one.y)
@@ -103,14 +153,19 @@ def drawing_of(diagram: Diagram, *, heading: bool = True) -> NetDrawing:
 
 def _heading(diagram: Diagram, room: int) -> DrawingHeading:
     """The title of DIAGRAM and its legend, in rows not wider than ROOM."""
-    there = {layer.family for box in diagram.boxes for layer in box.layers}
+    layers = [layer for box in diagram.boxes for layer in box.layers]
+    families, marks = {layer.family for layer in layers}, {layer.mark for layer in layers}
+    shown: list[tuple[str, Family | None, Mark]] = [
+        (name, family, "") for family, name in FAMILY_NAMES.items() if family in families
+    ]
+    shown += [(f"{sign}{mark}", None, mark) for mark, sign in SIGNS.items() if mark and mark in marks]
     x, y = MARGIN, MARGIN + 24
     entries = []
-    for family in filter(there.__contains__, FAMILY_NAMES):
-        size = 20 + math.ceil(width_of(FAMILY_NAMES[family], TYPE)) + 16
+    for text, family, mark in shown:
+        size = 20 + math.ceil(width_of(text, TYPE)) + 16
         if x > MARGIN and x + size > MARGIN + room:
             x, y = MARGIN, y + 20
-        entries.append(LegendSwatch(x, y, family))
+        entries.append(LegendSwatch(x, y, text, family, mark))
         x += size
     return DrawingHeading(MARGIN, MARGIN, fitted(diagram.title, NAME, room, bold=True), tuple(entries))
 
@@ -137,8 +192,11 @@ def _components(diagram: Diagram) -> Iterator[tuple[list[int], list[Wire]]]:
     return ((boxes[first], wires[first]) for first in boxes)
 
 
-def _lay_out(numbers: Sequence[int], wires: Sequence[Wire], diagram: Diagram) -> _Laid:
-    """The layout of the boxes with NUMBERS in DIAGRAM and of WIRES, which are connected."""
+def _arranged(
+    numbers: Sequence[int], wires: Sequence[Wire], diagram: Diagram, ranks: Sequence[int] | None = None
+) -> _Arranged:
+    """The ranks of the boxes with NUMBERS in DIAGRAM, if RANKS are not given, and the places of boxes and WIRES from
+    left to right."""
     local = {number: box for box, number in enumerate(numbers)}
     boxes = [diagram.boxes[number] for number in numbers]
     measures = [measure(box) for box in boxes]
@@ -146,7 +204,7 @@ def _lay_out(numbers: Sequence[int], wires: Sequence[Wire], diagram: Diagram) ->
     for wire in wires:
         source = local[wire.source]
         edges.append(Edge(source, wire.position, local[wire.target], measures[source].ports[wire.position].shift))
-    layers = layered(len(boxes), edges)
+    layers = layered(len(boxes), edges, ranks)
     far: dict[int, list[str]] = defaultdict(list)
     for edge in edges:
         if layers.between(edge) > layers.longest:
@@ -154,41 +212,45 @@ def _lay_out(numbers: Sequence[int], wires: Sequence[Wire], diagram: Diagram) ->
     for box, names in far.items():
         measures[box] = measure(boxes[box], names)
     order(layers)
-    at = place(layers, [each.width // 2 for each in measures])
-    bands = _bands(layers, measures, at)
+    return _Arranged(numbers, boxes, measures, edges, layers, place(layers, [each.width // 2 for each in measures]))
+
+
+def _laid(part: _Arranged, bands: Sequence[tuple[int, int]]) -> _Laid:
+    """PART with its ranks in BANDS."""
+    at, layers = part.at, part.layers
     placed = [
         PlacedBox(box, at[cell] - size.width // 2, bands[layers.rank[cell]][0], size)
-        for cell, (box, size) in enumerate(zip(boxes, measures, strict=True))
+        for cell, (box, size) in enumerate(zip(part.boxes, part.measures, strict=True))
     ]
-    right = max(at[cell] + (measures[cell].width // 2 if cell < len(boxes) else 0) for cell in range(len(at)))
-    return _Laid(right, bands[-1][1], numbers, placed, [*_lines(placed, edges, layers, at, bands)])
+    right = [at[cell] + (part.measures[cell].width // 2 if cell < len(placed) else 0) for cell in range(len(at))]
+    height = bands[len(layers.rows) - 1][1] if layers.rows else 0
+    return _Laid(max(right, default=0), height, part.numbers, placed, [*_lines(placed, part, bands)])
 
 
-def _bands(layers: Layers, measures: Sequence[Measure], at: Sequence[int]) -> list[tuple[int, int]]:
-    """The top and the bottom of each rank."""
-    widest = [0] * len(layers.rows)
-    for link in layers.links:
-        rank = layers.rank[link.above]
-        widest[rank] = max(widest[rank], abs(at[link.above] + link.shift - at[link.below]))
+def _bands(parts: Sequence[_Arranged]) -> list[tuple[int, int]]:
+    """The top and the bottom of each rank of PARTS, which are side by side."""
+    count = max(len(part.layers.rows) for part in parts)
+    widest, tallest = [0] * count, [0] * count
+    for part in parts:
+        layers, at = part.layers, part.at
+        for link in layers.links:
+            rank = layers.rank[link.above]
+            widest[rank] = max(widest[rank], abs(at[link.above] + link.shift - at[link.below]))
+        for size, rank in zip(part.measures, layers.rank, strict=False):
+            tallest[rank] = max(tallest[rank], size.reach)
     bands = []
     top = 0
-    for rank, row in enumerate(layers.rows):
-        bottom = top + max((measures[cell].reach for cell in row if cell < layers.boxes), default=0)
-        bands.append((top, bottom))
-        top = bottom + min(_MOST_SPACE, _SPACE + round(_STEEP * widest[rank]))
+    for wide, tall in zip(widest, tallest, strict=True):
+        bands.append((top, top + tall))
+        top += tall + min(_MOST_SPACE, _SPACE + round(_STEEP * wide))
     return bands
 
 
-def _lines(
-    boxes: Sequence[PlacedBox],
-    edges: Sequence[Edge],
-    layers: Layers,
-    at: Sequence[int],
-    bands: Sequence[tuple[int, int]],
-) -> Iterator[Line]:
-    """The lines of all ports of BOXES, in the order of the net."""
+def _lines(boxes: Sequence[PlacedBox], part: _Arranged, bands: Sequence[tuple[int, int]]) -> Iterator[Line]:
+    """The lines of all ports of BOXES, those of PART, in the order of the net."""
+    layers, at = part.layers, part.at
     found: dict[tuple[int, int], list[Edge]] = defaultdict(list)
-    for edge in edges:
+    for edge in part.edges:
         if layers.between(edge) <= layers.longest:
             found[edge.source, edge.port].append(edge)
     for source, placed in enumerate(boxes):

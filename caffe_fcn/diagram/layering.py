@@ -55,8 +55,8 @@ class Layers:
         return self.rank[edge.target] - self.rank[edge.source] - 1
 
 
-def layered(boxes: int, edges: Sequence[Edge]) -> Layers:
-    """The ranks of BOXES boxes and the bends of EDGES."""
+def layered(boxes: int, edges: Sequence[Edge], ranks: Sequence[int] | None = None) -> Layers:
+    """The ranks of BOXES boxes and the bends of EDGES; RANKS are given ones, below each other for every edge."""
     below: dict[int, list[int]] = defaultdict(list)
     fed = set()
     for edge in edges:
@@ -70,6 +70,7 @@ def layered(boxes: int, edges: Sequence[Edge]) -> Layers:
         reach[box] += max((reach[other] for other in below[box]), default=0)
         if box not in fed and below[box]:  # an input lies right above its first reader
             rank[box] = min(rank[other] for other in below[box]) - 1
+    rank = rank if ranks is None else list(ranks)
     rows: list[list[int]] = [[] for _ in range(max(rank, default=-1) + 1)]
     for box, place in enumerate(rank):
         rows[place].append(box)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from caffe_fcn.diagram.records import DrawnBlob, DrawnBox
+from caffe_fcn.diagram.records import DrawnBlob, DrawnBox, DrawnLayer, Mark
 from caffe_fcn.diagram.text import fitted, width
 from caffe_fcn.inspection.words import shape_of
 
@@ -15,7 +15,8 @@ NAME, TYPE, CHIP, LABEL = 12.0, 11.0, 10.0, 10.5
 PADDING, CHIP_HEIGHT = 10, 16
 _LEAST, _WIDEST = 110, 260
 """The least width of a box, and the greatest one that its texts ask for."""
-_LINE, _CHIP_STEP, _FAR_STEP = 15, 20, 14
+_LINE, _CHIP_STEP, _REMARK_STEP = 15, 20, 14
+_MOST_REMARKS = 4
 _SIDE = 6
 """The space between a line and its label."""
 _LABELLED = 8
@@ -49,7 +50,8 @@ class Measure(NamedTuple):
     reach: int
     name: str
     type: str
-    far: tuple[str, ...]
+    badge: str
+    remarks: tuple[str, ...]
     chips: tuple[Chip, ...]
     ports: tuple[Port, ...]
 
@@ -57,17 +59,19 @@ class Measure(NamedTuple):
 def measure(box: DrawnBox, far: Sequence[str] = ()) -> Measure:
     """The size of BOX, which has a line for each of FAR, blobs that it reads from far away."""
     layer = box.layer
-    kind = f"{layer.type} {layer.numbers}".strip() + (" (unknown type)" if layer.family == "unknown" else "")
-    pill = pill_width("input") + 8 if box.input else 0
+    kind = f"{_kind(layer)} {layer.numbers}".strip()
+    pill = badge_of(box)
+    room = pill_width(pill) + 8 if pill else 0
     inner = _WIDEST - 2 * PADDING
-    name = fitted(layer.name, NAME, inner - pill, bold=True)
+    name = fitted(layer.name, NAME, inner - room, bold=True)
     kind = fitted(kind, TYPE, inner)
-    texts = [each.type if each.family != "unknown" else f"{each.type} (unknown type)" for each in box.folded]
+    texts = [f"{SIGNS[each.mark]}{_kind(each)}" for each in box.folded]
     chips = [(fitted(text, CHIP, inner - 12), pill_width(fitted(text, CHIP, inner - 12))) for text in texts]
     labels = [_label(blob, box) for blob in box.blobs]
     wide = [
-        width(name, NAME, bold=True) + pill + 2 * PADDING,
+        width(name, NAME, bold=True) + room + 2 * PADDING,
         width(kind, TYPE) + 2 * PADDING,
+        *(min(width(each, LABEL) + 2 * PADDING, _WIDEST) for each in layer.remarks[:_MOST_REMARKS]),
         min(sum(size for _, size in chips) + 4 * (len(chips) - 1) + 2 * PADDING, _WIDEST) if chips else 0,
     ]
     slot, shifts = _ports(labels)
@@ -76,7 +80,10 @@ def measure(box: DrawnBox, far: Sequence[str] = ()) -> Measure:
     full = 2 * math.ceil(max(_LEAST, *wide, slot * len(labels)) / 2)
     placed, below = _rows(chips, full - 2 * PADDING)
     top = PADDING - 2 + 2 * _LINE + 6
-    height = top + (below + 4 if chips else 0) + _FAR_STEP * len(far)
+    remarks = [*layer.remarks[:_MOST_REMARKS], *(f"reads {each} (far above)" for each in far)]
+    remarks += [f"and {len(layer.remarks) - _MOST_REMARKS} more changes"] * (len(layer.remarks) > _MOST_REMARKS)
+    lower = top + _REMARK_STEP * len(remarks)
+    height = lower + (below + 4 if chips else 0)
     lines = max((len(label) for label in labels), default=0) if len(labels) <= _LABELLED else 0
     reach = height + (8 + 13 * lines if labels else 0)
     return Measure(
@@ -85,13 +92,28 @@ def measure(box: DrawnBox, far: Sequence[str] = ()) -> Measure:
         reach,
         name,
         kind,
-        tuple(fitted(f"reads {each} (far above)", LABEL, full - 2 * PADDING) for each in far),
-        tuple(chip._replace(x=PADDING + chip.x, y=top + _FAR_STEP * len(far) + chip.y) for chip in placed),
+        pill,
+        tuple(fitted(each, LABEL, full - 2 * PADDING) for each in remarks),
+        tuple(chip._replace(x=PADDING + chip.x, y=lower + chip.y) for chip in placed),
         tuple(
             Port(shift, label if len(labels) <= _LABELLED else (), blob.output)
             for shift, label, blob in zip(shifts, labels, box.blobs, strict=True)
         ),
     )
+
+
+SIGNS: Mapping[Mark, str] = {"": "", "new": "+ ", "gone": "- ", "replaced": "~ ", "changed": "~ "}
+"""The signs of marks, those of `diff`."""
+
+
+def badge_of(box: DrawnBox) -> str:
+    """The words at the upper right corner of BOX."""
+    mark = box.layer.mark
+    return ", ".join(filter(None, ["input" if box.input else "", f"{SIGNS[mark]}{mark}"]))
+
+
+def _kind(layer: DrawnLayer) -> str:
+    return layer.type if layer.family != "unknown" else f"{layer.type} (unknown type)"
 
 
 def pill_width(text: str) -> int:

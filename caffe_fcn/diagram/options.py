@@ -15,4 +15,5 @@ class DrawOptions:
     format: Literal["svg", "png", "dot"] | None = option_field(
         None, "Format of the drawing: svg, png or dot (for Graphviz).", "by the ending of the output; svg on stdout"
     )
+    compare: str | None = option_field(None, "Draw this net beside the other one, with what differs marked.")
     input_size: tuple[int, ...] | None = option_field(None, "Show the shapes for images of this size, H×W in pixels.")

@@ -14,8 +14,10 @@ from caffe_fcn.diagram.colours import LIGHT, Paint
 from caffe_fcn.diagram.drawing import NetDrawing
 from caffe_fcn.diagram.lines import HEAD, Point
 from caffe_fcn.diagram.measures import CHIP_HEIGHT
+from caffe_fcn.diagram.records import Mark
 from caffe_fcn.diagram.texts import FACES, Text, chip_texts, heading_texts, labels_of, texts_of
 from caffe_fcn.errors import CaffeFcnError, missing
+from caffe_fcn.net.layers.row import Family
 from caffe_fcn.predict.draw.lettering import in_ascii
 
 _SCALES = ((2.0, 24_000_000), (1.0, 40_000_000), (0.75, 40_000_000), (0.5, 40_000_000))
@@ -40,6 +42,7 @@ class _Shape(NamedTuple):
     points: tuple[Point, ...]
     radius: float = 0
     paint: Paint | None = None
+    stroke: float = 1.2
 
 
 def png_file(drawing: NetDrawing) -> bytes:
@@ -83,7 +86,6 @@ def _pillow() -> Any:
 
 
 def _shapes(drawing: NetDrawing) -> Iterator[_Shape]:
-    families = LIGHT.families
     for line in drawing.lines:
         for start, end in line.pieces:
             yield _Shape(start.y, end.y, "line", _sampled(start, end))
@@ -95,16 +97,22 @@ def _shapes(drawing: NetDrawing) -> Iterator[_Shape]:
             yield _box(x - 4, y - 4, 8, 8, 4, Paint(LIGHT.ground, LIGHT.line))
     for placed in drawing.boxes:
         size, x, y = placed.measure, placed.x, placed.y
-        yield _box(x, y, size.width, size.height, 6, families[placed.box.layer.family])
+        yield _box(x, y, size.width, size.height, 6, *_paint(placed.box.layer.family, placed.box.layer.mark))
         for chip, layer in zip(size.chips, placed.box.folded, strict=True):
-            yield _box(x + chip.x, y + chip.y, chip.width, CHIP_HEIGHT, 4, families[layer.family])
+            yield _box(x + chip.x, y + chip.y, chip.width, CHIP_HEIGHT, 4, *_paint(layer.family, layer.mark))
     if drawing.heading is not None:
         for entry in drawing.heading.entries:
-            yield _box(entry.x, entry.y, 14, 12, 3, families[entry.family])
+            yield _box(entry.x, entry.y, 14, 12, 3, *_paint(entry.family, entry.mark))
 
 
-def _box(x: float, y: float, width: float, height: float, radius: float, paint: Paint) -> _Shape:
-    return _Shape(y, y + height, "box", (Point(x, y), Point(x + width, y + height)), radius, paint)
+def _paint(family: Family | None, mark: Mark) -> tuple[Paint, float]:
+    """The colours of a box of FAMILY, and the width of its border, which is wider with a MARK."""
+    fill, line = LIGHT.families[family] if family is not None else Paint(LIGHT.ground, LIGHT.line)
+    return (Paint(fill, LIGHT.marks[mark]), 3) if mark else (Paint(fill, line), 1.2)
+
+
+def _box(x: float, y: float, width: float, height: float, radius: float, paint: Paint, stroke: float = 1.2) -> _Shape:
+    return _Shape(y, y + height, "box", (Point(x, y), Point(x + width, y + height)), radius, paint, stroke)
 
 
 def _sampled(start: Point, end: Point) -> tuple[Point, ...]:
@@ -138,7 +146,9 @@ def _band(shapes: list[_Shape], width: int, rows: int, top: int, scale: float) -
             draw.polygon(points, LIGHT.line)
         elif shape.paint is not None:
             fill, line = shape.paint
-            draw.rounded_rectangle((*points[0], *points[1]), shape.radius * factor, fill, line, round(1.2 * factor))
+            draw.rounded_rectangle(
+                (*points[0], *points[1]), shape.radius * factor, fill, line, round(shape.stroke * factor)
+            )
     return large.resize((width, rows), image_module.Resampling.BOX)
 
 

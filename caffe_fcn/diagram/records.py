@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.net.layers.row import Family
 from caffe_fcn.net.shapes import Shape
+
+Mark: TypeAlias = Literal["", "new", "gone", "replaced", "changed"]
 
 
 @dataclass(frozen=True)
 class DrawnLayer:
     """A layer in a drawing. INDEX is its place in the net, -1 for the net's own input fields. NUMBERS are the few that
-    characterise it, such as "3×3 → 64, pad 1"; ABOUT are the lines of its tooltip."""
+    characterise it, such as "3×3 → 64, pad 1"; ABOUT are the lines of its tooltip.
+    In a comparison, MARK is how it differs from the other net, and REMARKS say what differs."""
 
     index: int
     name: str
@@ -21,6 +24,8 @@ class DrawnLayer:
     family: Family
     numbers: str
     about: tuple[str, ...]
+    mark: Mark = ""
+    remarks: tuple[str, ...] = ()
 
 
 class DrawnBlob(NamedTuple):
@@ -60,3 +65,12 @@ class Diagram(NamedTuple):
     title: str
     boxes: Sequence[DrawnBox]
     wires: Sequence[Wire]
+
+
+class Comparison(NamedTuple):
+    """Two nets to be drawn side by side. TWINS are boxes of both that belong together, by their positions."""
+
+    title: str
+    old: Diagram
+    new: Diagram
+    twins: Sequence[tuple[int, int]]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from caffe_fcn.diagram.building import diagram_of
-from caffe_fcn.diagram.dot import dot_file
-from caffe_fcn.diagram.drawing import drawing_of
+from caffe_fcn.diagram.comparing import comparison_of
+from caffe_fcn.diagram.dot import dot_comparison, dot_file
+from caffe_fcn.diagram.drawing import comparison_drawing, drawing_of
 from caffe_fcn.diagram.options import DrawOptions
 from caffe_fcn.diagram.png import png_file
-from caffe_fcn.diagram.records import Diagram
+from caffe_fcn.diagram.records import Comparison, Diagram
 from caffe_fcn.diagram.svg import svg_file
 from caffe_fcn.errors import NetError
 from caffe_fcn.files.atomic import OutputFiles, check_outputs
 from caffe_fcn.files.stdout import STDOUT, to_stdout
 from caffe_fcn.inspection.inspect import look_into
 from caffe_fcn.inspection.records import InspectedFiles, InspectSettings
+from caffe_fcn.net.graph import Graph
 from caffe_fcn.net.options import ANY_NET, Selection
+from caffe_fcn.net.shapes import Shapes
 
 Format: TypeAlias = Literal["svg", "png", "dot"]
 
@@ -25,10 +29,20 @@ _FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv
 """The formats by the endings of files."""
 
 
-class SavedDrawing(NamedTuple):
-    """A DIAGRAM of the net in the file NET, in PHASE, in the file OUTPUT with SIZE bytes. NOTES are for the user."""
+class _ShownNet(NamedTuple):
+    """The net in files, in one phase."""
 
-    diagram: Diagram
+    graph: Graph
+    shapes: Shapes
+    title: str
+    notes: tuple[str, ...]
+
+
+class SavedDrawing(NamedTuple):
+    """A drawing of the net in the file NET, in PHASE, in the file OUTPUT with SIZE bytes: one diagram, or two that are
+    compared. NOTES are for the user."""
+
+    drawn: Diagram | Comparison
     net: str
     phase: str
     format: Format
@@ -42,10 +56,11 @@ def save_drawing(
     output: str | os.PathLike[str],
     selection: Selection = ANY_NET,
     options: DrawOptions | None = None,
+    compared: InspectedFiles | None = None,
     *,
     force: bool = False,
 ) -> SavedDrawing:
-    """Write the drawing of the net in FILES to OUTPUT, "-" for stdout.
+    """Write the drawing of the net in FILES to OUTPUT, "-" for stdout. The net in COMPARED is drawn beside it.
 
     Raises CaffeFcnError if the net is impossible, if the options do not fit, or if a PNG would be too large;
     OutputError if the file cannot be written; ExtraError for a PNG without pillow; ValueError if OUTPUT does not show
@@ -54,17 +69,24 @@ def save_drawing(
     options, path = options or DrawOptions(), os.fspath(output)
     form = format_of(path, options.format)
     if path != STDOUT:
-        read = [files.name, files.weights.path if files.weights is not None else None]
-        check_outputs([path], list(filter(None, read)), force=force)
-    diagram, phase, notes = _drawn(files, selection, options)
-    data = drawn_as(diagram, form)
+        both = [each for each in (files, compared) if each is not None]
+        read = [*(each.name for each in both), *(each.weights.path for each in both if each.weights is not None)]
+        check_outputs([path], read, force=force)
+    one = _shown(files, selection, options)
+    drawn: Diagram | Comparison = diagram_of(one.graph, one.shapes, one.title)
+    notes = one.notes
+    if compared is not None:
+        other = _shown(compared, replace(selection, phase="TRAIN" if one.graph.phase == "TRAIN" else "TEST"), options)
+        drawn = comparison_of(one.graph, one.shapes, other.graph, other.shapes, (one.title, other.title))
+        notes = tuple(dict.fromkeys((*notes, *other.notes)))
+    data = drawn_as(drawn, form)
     if path == STDOUT:
         to_stdout(data)
     else:
         with OutputFiles() as outputs:
             outputs.add(path, overwrite=force).write(data)
             outputs.commit()
-    return SavedDrawing(diagram, files.name, phase, form, path, len(data), notes)
+    return SavedDrawing(drawn, files.name, one.graph.phase, form, path, len(data), notes)
 
 
 def format_of(path: str, given: Format | None) -> Format:
@@ -78,20 +100,20 @@ def format_of(path: str, given: Format | None) -> Format:
     return found
 
 
-def _drawn(files: InspectedFiles, selection: Selection, options: DrawOptions) -> tuple[Diagram, str, tuple[str, ...]]:
-    """The diagram of the net in FILES, its phase, and the notes on it."""
+def _shown(files: InspectedFiles, selection: Selection, options: DrawOptions) -> _ShownNet:
+    """What is drawn of FILES. Raises NetError if there is no net in them."""
     settings = InspectSettings(selection=selection, input_size=options.input_size)
     looked = look_into(files, settings, lenient=True)
     if looked.model is None or looked.shapes is None:
         raise NetError(str(files.why or "there is no net"), source=files.name)
     graph = looked.model.graph
     title = f"{os.path.basename(files.name)}, phase {graph.phase}"
-    return diagram_of(graph, looked.shapes, title), graph.phase, looked.inspection.notes
+    return _ShownNet(graph, looked.shapes, title, looked.inspection.notes)
 
 
-def drawn_as(diagram: Diagram, form: Format) -> bytes:
-    """DIAGRAM as the bytes of a file in the format FORM."""
+def drawn_as(drawn: Diagram | Comparison, form: Format) -> bytes:
+    """What is DRAWN, as the bytes of a file in the format FORM."""
     if form == "dot":
-        return dot_file(diagram).encode()
-    drawing = drawing_of(diagram)
+        return (dot_comparison(drawn) if isinstance(drawn, Comparison) else dot_file(drawn)).encode()
+    drawing = comparison_drawing(drawn) if isinstance(drawn, Comparison) else drawing_of(drawn)
     return png_file(drawing) if form == "png" else svg_file(drawing).encode()

@@ -65,7 +65,7 @@ def _colours(theme: Theme) -> dict[str, str]:
     found = {"ground": theme.ground, "text": theme.text, "quiet": theme.quiet, "line": theme.line}
     for name, paint in theme.families.items():
         found |= {name: paint.fill, f"{name}-line": paint.line}
-    return found
+    return found | {f"mark-{mark}": colour for mark, colour in theme.marks.items()}
 
 
 def rules() -> str:
@@ -98,6 +98,12 @@ def rules() -> str:
         found.append(
             f".drawing .{name} rect {{ {set_('fill', name, paint.fill)} {set_('stroke', f'{name}-line', paint.line)} }}"
         )
+    found.append(f".drawing .ground-box rect {{ {set_('fill', 'ground', light.ground)} }}")
+    for mark, colour in light.marks.items():
+        stroke = set_("stroke", f"mark-{mark}", colour)
+        dashes = " stroke-dasharray: 7 4;" if mark == "gone" else ""
+        found.append(f".drawing .mark-{mark} rect {{ {stroke} stroke-width: 3px;{dashes} }}")
+        found.append(f".drawing .mark-{mark} .pill {{ {set_('fill', f'mark-{mark}', colour)} }}")
     return "\n".join(found)
 
 
@@ -130,7 +136,8 @@ def _parts(drawing: NetDrawing, link: Link) -> Iterator[str]:
 
 def _heading(heading: DrawingHeading) -> Iterator[str]:
     for entry in heading.entries:
-        yield f'<g class="{entry.family}"><rect x="{entry.x}" y="{entry.y}" width="14" height="12" rx="3"/></g>'
+        kind = entry.family or f"ground-box mark-{entry.mark}"
+        yield f'<g class="{kind}"><rect x="{entry.x}" y="{entry.y}" width="14" height="12" rx="3"/></g>'
     yield from map(_words, heading_texts(heading))
 
 
@@ -167,7 +174,8 @@ def _linked(layer: DrawnLayer, kind: str, parts: Iterable[str], link: Link) -> s
     """PARTS with the tooltip of LAYER, as a link if LINK gives one."""
     about = "\n".join(map(_text, layer.about))
     inner = f"<title>{about}</title>{''.join(parts)}"
+    kind = f"{kind} {layer.family}" + (f" mark-{layer.mark}" if layer.mark else "")
     target = link(layer.index)
     if target is None:
-        return f'<g class="{kind} {layer.family}">{inner}</g>'
-    return f'<a class="{kind} {layer.family}" href="{escape(target)}">{inner}</a>'
+        return f'<g class="{kind}">{inner}</g>'
+    return f'<a class="{kind}" href="{escape(target)}">{inner}</a>'

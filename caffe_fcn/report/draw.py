@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
+from caffe_fcn.diagram.records import Comparison
 from caffe_fcn.diagram.saving import SavedDrawing
 from caffe_fcn.display import visible
 from caffe_fcn.inspection.words import count_of, human_bytes
@@ -15,9 +17,16 @@ def lines(found: SavedDrawing) -> Iterator[str]:
 
 
 def _lines(found: SavedDrawing) -> Iterator[str]:
-    layers = sum(len(box.layers) for box in found.diagram.boxes)
-    boxes = "1 box" if len(found.diagram.boxes) == 1 else f"{len(found.diagram.boxes):,} boxes"
-    yield f"{found.net}: {count_of(layers, 'layer')} of phase {found.phase} in {boxes}"
+    drawn = found.drawn
+    nets = (drawn.old, drawn.new) if isinstance(drawn, Comparison) else (drawn,)
+    boxes = [box for net in nets for box in net.boxes]
+    layers = [layer for box in boxes for layer in box.layers]
+    told = "1 box" if len(boxes) == 1 else f"{len(boxes):,} boxes"
+    both = " of both nets" if len(nets) > 1 else ""
+    yield f"{found.net}: {count_of(len(layers), 'layer')} of phase {found.phase}{both} in {told}"
+    marks = Counter(layer.mark for layer in layers if layer.mark)
+    if marks:
+        yield f"  marked: {', '.join(f'{count:,} {mark}' for mark, count in sorted(marks.items()))}"
     yield from (f"note: {note}" for note in found.notes)
     if found.output != "-":
         yield f"wrote {found.output} ({human_bytes(found.size)})"

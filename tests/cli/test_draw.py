@@ -80,3 +80,17 @@ def test_the_library_draws_the_same(lenet: CommandLine) -> None:
             net.draw("library.pdf")
     assert (lenet.path / "library.svg").read_bytes() == (lenet.path / "command.svg").read_bytes()
     assert (lenet.path / "library.txt").read_bytes().startswith(b"digraph")
+
+
+def test_two_nets_are_compared(lenet: CommandLine) -> None:
+    lenet.run("convert", "net.prototxt", "net.caffemodel", "-q")
+    result = lenet.run("draw", "net.prototxt", "--compare", "net_fcn.prototxt", "-o", "both.svg")
+    assert result.code == 0 and "of both nets" in result.err and "marked: 4 replaced" in result.err
+    with caffe_fcn.open("net.prototxt") as net, caffe_fcn.open("net_fcn.prototxt") as other:
+        net.draw("library.svg", compare="net_fcn.prototxt")
+        net.draw("open.svg", compare=other)
+    drawings = {(lenet.path / name).read_bytes() for name in ("both.svg", "library.svg", "open.svg")}
+    assert len(drawings) == 1
+    assert lenet.run("draw", "-", "--compare", "-").code == 2
+    same = lenet.run("draw", "net.prototxt", "--compare", "net_fcn.prototxt", "-o", "net_fcn.prototxt", "--force")
+    assert same.code == 2

@@ -35,7 +35,7 @@ def test_any_name_is_quoted(name: str) -> None:
 def test_labels_have_no_escapes_of_graphviz_but_line_ends() -> None:
     text = dot_file(drawn(net("\\\\N&lt;")))
     (line,) = [each for each in text.split("\n") if each.startswith("  n1 [")]
-    assert 'label="\\\\N&amp;lt;\\nConvolution 3×3 → 4\\n+ ReLU"' in line
+    assert 'label="\\\\N&amp;lt;\\nConvolution 3×3 → 4\\nwith ReLU"' in line
 
 
 def test_edges_have_shapes_and_names() -> None:

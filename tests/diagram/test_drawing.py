@@ -102,6 +102,6 @@ def test_many_layers_take_seconds() -> None:
     drawing = drawing_of(made_of(2000, wires))
     assert drawing.height > 100_000
     assert len(drawing.lines) == 2000
-    words = sum(len(placed.measure.far) for placed in drawing.boxes)
+    words = sum(len(placed.measure.remarks) for placed in drawing.boxes)
     assert 0 < words < len(far)  # the longest edges are words in their boxes
     assert sum(len(line.pieces) for line in drawing.lines) < 20_000
