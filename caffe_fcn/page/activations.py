@@ -85,10 +85,9 @@ def activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]:
         else:
             picture = tiles_of_values(name, values, _limit(gathered.statistics))
         remarks: list[str] = []
-        if node.bottoms and row_of(node.type).index_tops is None:
+        if node.bottoms and not _holds_indices(node, blob):
             constant[blob] = _constant(values)
-            told = constant[blob] if constant[blob] not in [constant.get(each) for each in node.bottoms] else ()
-            remarks += _constant_words(values, told)
+            remarks += _constant_words(values, _new(constant[blob], [constant.get(each, ()) for each in node.bottoms]))
             remarks += _saturated_words(node, values) if graph.consumers.get(blob) else ()
         statistics = gathered.statistics
         panel = ValuesPanel(
@@ -123,6 +122,12 @@ def _limit(found: Statistics) -> float:
 # ---- Channels ----
 
 
+def _holds_indices(node: Node, blob: Blob) -> bool:
+    """Return whether BLOB, a top of NODE, has indices and not values."""
+    first = row_of(node.type).index_tops
+    return first is not None and blob in node.tops[first:]
+
+
 def _channels(values: NDArray[Any]) -> NDArray[Any] | None:
     """Return VALUES with a row for each channel; None if a channel has only one value."""
     if values.ndim < 3 or not values.size or values.size == values.shape[1]:
@@ -137,6 +142,13 @@ def _constant(values: NDArray[Any]) -> tuple[int, ...]:
 
     rows = _channels(values)
     return () if rows is None else tuple(np.flatnonzero(rows.min(1) == rows.max(1)).tolist())
+
+
+def _new(constant: Sequence[int], before: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return those of the CONSTANT channels of a top that the layer has made so; BEFORE has those of its bottoms."""
+    if len(before) == 1:
+        return [channel for channel in constant if channel not in before[0]]
+    return constant if len(constant) != sum(map(len, before)) else ()  # a join numbers them anew
 
 
 def _constant_words(values: NDArray[Any], constant: Sequence[int]) -> Iterator[str]:

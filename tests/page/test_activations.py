@@ -275,13 +275,11 @@ def test_dead_and_constant_channels_are_told_where_they_arise(tmp_path: Path) ->
     )
     text += 'layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }\n'
     text += layer("pool", "Pooling", "pooling_param { kernel_size: 2 stride: 2 }", "conv")
+    text += 'layer { name: "both" type: "Concat" bottom: "pool" bottom: "pool" top: "both" }\n'
     found = remarks(panels_of(*written(tmp_path, text, conv=[kernels, bias])))
     assert found == {
         "conv": ["1 of 6 channels is constant here, the same value everywhere: number 5"],
-        "relu": [
-            "2 of 6 channels are dead here, 0 everywhere: number 2, 4",
-            "1 of 6 channels is constant here, the same value everywhere: number 5",
-        ],
+        "relu": ["2 of 6 channels are dead here, 0 everywhere: number 2, 4"],
     }
 
 
