@@ -22,6 +22,7 @@ from pathlib import Path
 import nets
 from dense import DENSE, LOW_MEMORY, MATRICES, SLIDING, DenseMap, Loading, Picture
 from environments import default_cache
+from finer import COARSE, SHIFTED, FinerMap
 from measuring import (
     MIB,
     Bench,
@@ -245,6 +246,11 @@ CASES: dict[str, Case] = {
     "googlenet-dense": dense("GoogLeNet", GOOGLENET_AT_704, 1.2),
     "resnet50-dense": dense("ResNet-50", RESNET50_AT_704, 1.0),
     "vgg16-dense": dense("VGG-16", VGG16_AT_704, 1.0),
+    "alexnet-stride": Case(
+        "AlexNet, a map with four times as many cells on 707×707 pixels, from four shifts",
+        FinerMap(ALEXNET_AT_707, 16),
+        (Target("run --stride beside run", 4, "{:.2f} ×", beside(SHIFTED, COARSE)),),
+    ),
     "alexnet-load": Case(
         "AlexNet, 244 MB, loaded (memory: after a run)", Loading(ALEXNET_AT_707), memory_targets(ALEXNET.size)
     ),
