@@ -93,7 +93,7 @@ def entry(
 ) -> Iterator[str]:
     """Yield the entry of one picture, with the TOP classes, or positions, and what was SEARCHED; OUTPUTS are the files
     written, and MADE is the picture made of an output."""
-    plan, first, peaks = answer.plan, 0, searched.peaks
+    first, peaks = 0, searched.peaks
     listed: Iterator[str] = iter(())
     standings: list[dict[str, Any]] = []
     best: list[dict[str, Any]] = []
@@ -124,12 +124,7 @@ def entry(
         maps += [(result, level, count) for level, count in zip(result.levels, counts, strict=True)]
         first += len(result.levels)
     fields = {
-        "picture": answer.path,
-        "size": list(plan.original),
-        "resized": list(plan.resized) if plan.resized != plan.original else None,
-        "cropped": list(plan.crops[0].size) if plan.crops[0].size != plan.resized or len(plan.crops) > 1 else None,
-        "crops": len(plan.crops),
-        "notes": list(plan.notes),
+        **_picture(answer),
         "outputs": dict(outputs),
         "made": None if made is None else _made(made),
         "top": best,
@@ -141,6 +136,24 @@ def entry(
     yield _indented(_opened(fields, "peaks"), 4)
     yield from listed
     yield '],\n      "maps": ['
+    yield from _maps(maps, settings)
+
+
+def _picture(answer: Answer) -> dict[str, Any]:
+    """Return what was done with the picture before the net."""
+    plan = answer.plan
+    return {
+        "picture": answer.path,
+        "size": list(plan.original),
+        "resized": list(plan.resized) if plan.resized != plan.original else None,
+        "cropped": list(plan.crops[0].size) if plan.crops[0].size != plan.resized or len(plan.crops) > 1 else None,
+        "crops": len(plan.crops),
+        "notes": list(plan.notes),
+    }
+
+
+def _maps(maps: Sequence[tuple[BlobResult, Level, Sequence[int]]], settings: RunSettings) -> Iterator[str]:
+    """Yield MAPS, each with the number of cells of each class, and the end of the entry."""
     for index, (result, level, count) in enumerate(maps):
         labels = settings.labels(result.output)
         fields = _level(result, level, count, labels)
