@@ -44,7 +44,9 @@ class BisectSettings(NamedTuple):
 def bisect(original: Party, twin: Party, cause: LayerCause, settings: BisectSettings) -> Bisection:
     """Compare all blobs of ORIGINAL and TWIN. CAUSE tells how two layers differ. Raises what the engines raise."""
     engines, samples, seed, pictures, tolerance, finer = settings
-    nets = SideBySide(original, twin, engines, samples=samples, seed=seed, pictures=pictures, finer=finer)
+    nets = SideBySide(
+        original, twin, engines, samples=samples, seed=seed, pictures=pictures, finer=finer, layers=cause.names
+    )
     known = _Known(nets, tolerance, 1.0 if engines[0].name == engines[1].name else _ALGORITHMS)
     parted = _parted(nets, known.gaps)
     while known.widened(blob for _, blob in parted.first):
@@ -198,10 +200,11 @@ def _input(nets: SideBySide, blob: Blob) -> BlobGap:
 
 def _unmatched(nets: SideBySide) -> Iterator[str]:
     """The outputs of either net that have no counterpart."""
-    compared = {each.by for several in nets.compared.values() for each in several}
-    ours = (blob.name for blob in nets.original.scope.outputs if nets.pairs.ahead(blob) not in compared)
+    compared = {each.by for several in nets.compared.values() for each in several} | set(nets.original.scope.inputs)
+    ours = (blob.name for blob in nets.original.scope.outputs if compared.isdisjoint(nets.pairs.same_values(blob)))
     origins = {blob: nets.pairs.origins(blob) for blob in nets.twin.scope.outputs}
-    theirs = (blob.name for blob, (found, new) in origins.items() if new or not nets.compared.keys() >= set(found))
+    known = nets.compared.keys() | set(nets.twin.scope.inputs)
+    theirs = (blob.name for blob, (found, new) in origins.items() if new or not known >= set(found))
     yield from dict.fromkeys((*ours, *theirs))
 
 

@@ -51,6 +51,13 @@ class BlobPairs(NamedTuple):
             read = node.bottoms[0]
         return found[::-1]
 
+    def same_values(self, blob: Blob) -> Iterator[Blob]:
+        """BLOB of the original, and the blobs before the layers that only rearrange its values."""
+        yield blob
+        while (node := self.pairing.old.producer[blob]).bottoms and rearranges(node):
+            blob = node.bottoms[0]
+            yield blob
+
     def ahead(self, blob: Blob) -> Blob:
         """BLOB of the original, or the blob before the layers that hand its values on."""
         while (node := self.pairing.old.producer[blob]).bottoms and hands_on(node):
@@ -58,9 +65,10 @@ class BlobPairs(NamedTuple):
         return blob
 
 
-def pair_blobs(original: Scope, twin: Scope, inputs: Mapping[str, str]) -> BlobPairs:
-    """The layers and blobs of ORIGINAL and TWIN in pairs. INPUTS are the names in TWIN of the inputs of ORIGINAL."""
-    pairing = pair_layers(original.graph, twin.graph)
+def pair_blobs(original: Scope, twin: Scope, inputs: Mapping[str, str], names: Mapping[str, str]) -> BlobPairs:
+    """The layers and blobs of ORIGINAL and TWIN in pairs. INPUTS are the names in TWIN of the inputs of ORIGINAL, NAMES
+    those of other layers as far as they are known."""
+    pairing = pair_layers(original.graph, twin.graph, names)
     fed = {inputs[blob.name]: blob for blob in original.inputs}
     counterparts: dict[Blob, tuple[Blob, ...]] = {}
     for other in twin.graph.nodes:

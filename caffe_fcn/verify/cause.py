@@ -31,6 +31,13 @@ class LayerCause:
     def _numbers(self) -> tuple[Numbered, Numbered]:
         return number_both(self._pairing.old, self._pairing.new)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The names in the new net of layers of the original that are called otherwise there, by their names. Passes
+        such as the one that cuts InnerProducts keep the names of other layers."""
+        pairs = self._pairing.by_structure
+        return {pairs[each.index].name: each.name for each in self._pairing.new.nodes if each.index in pairs}
+
     def in_place(self, layer: Node) -> bool:
         """Whether LAYER, of the new net, reads what its counterpart reads."""
         other = _named(self._pairing.new.nodes, layer)

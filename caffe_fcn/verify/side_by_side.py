@@ -39,7 +39,8 @@ class Measured(NamedTuple):
 
 class SideBySide:
     """The nets ORIGINAL and TWIN on SAMPLES random inputs from SEED at most, and on PICTURES; ENGINES run them. If
-    FINER, maps of the new net may have cells between those of the original."""
+    FINER, maps of the new net may have cells between those of the original. LAYERS: names of layers of the original in
+    the new net, where they are known to differ."""
 
     def __init__(
         self,
@@ -51,11 +52,12 @@ class SideBySide:
         seed: int,
         pictures: Sequence[Array],
         finer: bool,
+        layers: Mapping[str, str],
     ) -> None:
         self.original, self.twin, self.engines = original, twin, engines
         self.names = input_names(original, twin)
         self.inputs = _fed(original, twin, self.names)
-        self.pairs = pair_blobs(original.scope, twin.scope, self.names)
+        self.pairs = pair_blobs(original.scope, twin.scope, self.names, layers)
         self._spreads = spread(original.scope, self.inputs), spread(twin.scope, self._renamed(self.inputs))
         ours, theirs = self._spreads
         few = max(len(DEVIATIONS), _VALUES // max(1, _size(ours.net)))

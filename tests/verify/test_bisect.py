@@ -95,6 +95,13 @@ def test_other_orders_other_layers_and_finer_maps_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_outputs_that_only_hand_values_on_and_layers_behind_a_cut_agree(tmp_path: Path) -> None:
+    more = layer("flat", "Flatten", "c2") + layer("kept", "Dropout", "data") + fc("last", "prob", 4)
+    found = bisected(written(JOINED + more, tmp_path))
+    assert (found.status, found.unmatched) == (HOLDS, ())
+
+
+@pytest.mark.thorough
 def test_a_net_in_many_parts_is_the_same_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = written(BRANCHES, tmp_path)
     whole = bisected(pair)
