@@ -36,7 +36,8 @@ def svg_file(drawing: NetDrawing) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {_size(drawing)} class="drawing" role="img">'
     ground = f'<rect class="ground" width="{drawing.width}" height="{drawing.height}"/>'
     light, dark = _variables(_colours(LIGHT)), _variables(_colours(DARK))
-    css = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{rules()}"
+    around = f"svg.drawing {{ background: var({_OWN}ground); }}"  # what a browser shows beside the drawing
+    css = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{rules()}\n{around}"
     parts = [head, _title(drawing), f"<style>\n{css}\n</style>", ground, *_parts(drawing, lambda _: None), "</svg>"]
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', *parts]) + "\n"
 

@@ -76,6 +76,7 @@ def ends_at(line: Line, head: Point) -> bool:
     return True
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(diagrams())
 def test_nothing_overlaps_and_edges_go_around_boxes(diagram: Diagram) -> None:
