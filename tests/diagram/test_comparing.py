@@ -5,16 +5,18 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caffe_fcn.diagram.comparing import comparison_of
 from caffe_fcn.diagram.dot import dot_comparison
 from caffe_fcn.diagram.drawing import comparison_drawing
 from caffe_fcn.diagram.png import png_file
-from caffe_fcn.diagram.records import Comparison
+from caffe_fcn.diagram.records import Comparison, Diagram
 from caffe_fcn.diagram.svg import svg_file
 from caffe_fcn.net.shapes import infer_shapes
 from tests.diagram.nets import made_of
-from tests.diagram.test_drawing import check
+from tests.diagram.test_drawing import check, diagrams
 from tests.net.nets import data, graph_of, layer
 
 CONV = "convolution_param {{ num_output: {} kernel_size: 3 }}"
@@ -84,6 +86,16 @@ def test_layers_that_belong_together_are_at_one_height() -> None:
     ]
     edge = max(each.x + each.measure.width for each in drawing.boxes[:first])
     assert all(each.x > edge for each in drawing.boxes[first:])
+
+
+@pytest.mark.thorough
+@settings(max_examples=30, deadline=None)
+@given(diagrams(), st.integers(1, 3))
+def test_every_edge_goes_down_in_both_nets(diagram: Diagram, step: int) -> None:
+    twins = [(box, box) for box in range(0, len(diagram.boxes), step)]
+    drawing = comparison_drawing(Comparison("both", diagram, diagram, twins))
+    check(drawing)
+    assert all(drawing.boxes[old].y == drawing.boxes[len(diagram.boxes) + new].y for old, new in twins)
 
 
 def test_twins_in_another_order_are_drawn_too() -> None:
