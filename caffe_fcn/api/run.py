@@ -20,7 +20,7 @@ from caffe_fcn.engines.timing import Ready, time_engines
 from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.net.options import Selection
 from caffe_fcn.predict import run as running
-from caffe_fcn.predict.images.picture import open_picture, picture_of
+from caffe_fcn.predict.images.picture import picture_from
 from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
 from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preparing import prepare
@@ -50,11 +50,7 @@ class Predictor:
 
     def planned(self, picture: str | os.PathLike[str] | Array | Image) -> running.PicturePlan:
         """Return the work for PICTURE. Raises PictureError; OSError if a file cannot be read."""
-        channels = self.model.channels
-        if isinstance(picture, str | os.PathLike):
-            opened = open_picture(picture, channels, self.settings.max_pixels)
-        else:
-            opened = picture_of(picture, channels)
+        opened = picture_from(picture, self.model.channels, self.settings.max_pixels)
         return running.plan(self.model, opened, self.settings)
 
 

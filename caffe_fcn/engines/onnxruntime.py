@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -173,15 +173,15 @@ class OnnxRuntimeSession(LoweredSession):
         self._session = session
         self._sizes = Sizes(lowered.scope)
 
-    def run(self, inputs: Mapping[str, Array], only: Collection[str] | None = None) -> dict[str, Array]:
-        """Return the outputs for INPUTS. With ONLY, return just these; the others need no memory after their use."""
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs for INPUTS."""
         arrays = checked_inputs(self.inputs, inputs)
         expected = self._sizes.outputs(arrays)
-        blobs = [blob for blob in self.lowered.scope.outputs if only is None or blob.name in only]
-        names = [self.lowered.outputs[blob.name].name for blob in blobs]
+        names = [value.name for value in self.lowered.graph.outputs]
         feed = {value.name: arrays[name] for name, value in self.lowered.inputs.items()}
         with _failures_told(f"run {self.lowered.scope.graph.source}"):
             made = self._session.run(names, feed)
+        blobs = self.lowered.scope.outputs
         for blob, array in zip(blobs, made, strict=True):
             if array.shape != expected[blob]:
                 raise EngineError(

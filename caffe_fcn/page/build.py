@@ -19,7 +19,6 @@ was given cannot be used. Positions are those of `source.inspection.layers`.
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -164,8 +163,6 @@ def _left_out(section: Section, source: PageSource, left_out: list[MissingSectio
         raise
     except CaffeFcnError as error:
         left_out.append(MissingSection(section, error.within(source.inspection.file)))
-    finally:
-        gc.collect()  # a net that ran is in a cycle of references, and would keep the memory of its engine
 
 
 # ---- The frame ----

@@ -24,7 +24,7 @@ from caffe_fcn.page.dense_maps import PanelMap, panel_map
 from caffe_fcn.page.quantised import CODE
 from caffe_fcn.page.records import PageSource
 from caffe_fcn.predict.draw import bare, colours
-from caffe_fcn.predict.images.picture import Picture, open_picture, picture_of
+from caffe_fcn.predict.images.picture import picture_from
 from caffe_fcn.predict.options import RunOptions
 from caffe_fcn.predict.picture_net import PictureNet, convertible
 from caffe_fcn.predict.preparing import prepare
@@ -88,7 +88,8 @@ def dense_panel(source: PageSource) -> DensePanel | None:
     is asked for."""
     if source.source is None or source.weights is None:
         return None
-    if source.picture is None:
+    picture = source.picture
+    if picture is None:
         raise EngineError("no picture was given; a fully convolutional net makes a map of one")
     asked = RunOptions(resize=source.options.resize, labels=source.options.labels)
     prepared = prepare(
@@ -98,7 +99,7 @@ def dense_panel(source: PageSource) -> DensePanel | None:
         source.selection,
         source.preparation,
         asked,
-        first=lambda channels: _opened(source, channels).size,
+        first=lambda channels: picture_from(picture, channels).size,
     )
     model, settings = prepared.model, prepared.settings
     if not model.maps:
@@ -106,14 +107,9 @@ def dense_panel(source: PageSource) -> DensePanel | None:
     if settings.resize is None:
         settings = settings._replace(resize=model.fixed)
     with ExitStack() as stack:
-        work = plan(model, _opened(source, model.channels), settings)
+        work = plan(model, picture_from(picture, model.channels), settings)
         panel = panel_of(model, carry_out(model, work, settings, stack), settings, source.options.wanted)
     return replace(panel, notes=(*map(_sentence, prepared.notes), *panel.notes))
-
-
-def _opened(source: PageSource, channels: int) -> Picture:
-    picture = source.picture
-    return open_picture(picture, channels) if isinstance(picture, str | os.PathLike) else picture_of(picture, channels)
 
 
 def _no_map(model: PictureNet) -> EngineError:

@@ -1,8 +1,8 @@
 """Runs a net once and observes its blobs: the values after each layer, also where layers work in place.
 
-Engines return the last version of a blob. So the net is given to the engine with a name for each version. The blobs are
-returned in groups, each from one run, so that those of a large net need not be in memory together. Layers behind one
-that cannot be lowered are not observed.
+Engines return the last version of a blob. So the net is given to the engine with a name for each version. All blobs are
+outputs of one run: onnxruntime keeps all outputs of a net until a run ends, even those that are not asked for, so
+several runs would need as much memory. Layers behind one that cannot be lowered are not observed.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from caffe_fcn.display import printable
 from caffe_fcn.engines.nets import Size, one_net
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.engines.protocol import Array, Dims, ShapedNet
+from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import EngineError, LoweringError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.options import Selection
-from caffe_fcn.net.shapes import Shape, Shapes, Unknown, infer_shapes, show
+from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
 from caffe_fcn.net.source import SourceNet
 from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.graph import unique
@@ -30,20 +30,14 @@ from caffe_fcn.onnx.scope import ALL, choose_scope
 from caffe_fcn.page.patterns import pattern, waves
 from caffe_fcn.page.records import PageSource
 from caffe_fcn.predict.crops import Crop, frame_of
-from caffe_fcn.predict.images.picture import Box, Picture, open_picture, picture_of
+from caffe_fcn.predict.images.picture import Box, Picture, picture_from, picture_of
 from caffe_fcn.predict.options import RunOptions
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.picture_net import PictureNet
-from caffe_fcn.predict.preparing import prepare
+from caffe_fcn.predict.preparing import PreparedNet, prepare
 from caffe_fcn.predict.resizing import resized, scaled
 from caffe_fcn.predict.run import RunSettings, plan
 from caffe_fcn.wording import Option, advise
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-GROUP, MOST_GROUPS = 128 << 20, 4
-"""The bytes of the blobs of a group, if the number of groups allows; a larger blob is a group of its own."""
 
 MOST = 3 << 30
 """The maximum bytes of all blobs."""
@@ -73,39 +67,9 @@ class Observed(NamedTuple):
         producer = self.session.lowered.scope.graph.producer
         for name, array in self.fed.items():
             yield Blob(name, 0), producer[Blob(name, 0)].index, _of_one(array, items)
-        for group in self._groups():
-            made = self.session.run(self.fed, group)
-            for name in group:
-                yield self.blobs[name], producer[Blob(name, 0)].index, _of_one(made.pop(name), items)
-
-    def _groups(self) -> Iterator[list[str]]:
-        """Return the names of the blobs in groups, in the order of the net."""
-        given = {name: tuple(map(int, array.shape)) for name, array in self.fed.items()}
-        shapes = infer_shapes(self.session.lowered.scope.graph, given=given).blobs
-        sizes = {name: _bytes(shapes[Blob(name, 0)]) for name in self.blobs}
-        most = max(GROUP, sum(sizes.values()) // MOST_GROUPS)
-        group: list[str] = []
-        held = 0
-        for name, size in sizes.items():
-            if group and held + size > most:
-                yield group
-                group, held = [], 0
-            group.append(name)
-            held += size
-        if group:
-            yield group
-
-
-class _Signature(NamedTuple):
-    """What a session takes and makes, in its place: a `PictureNet` lives on until garbage is collected, and a session
-    needs much memory."""
-
-    inputs: Mapping[str, Dims]
-    outputs: tuple[str, ...]
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return nothing: the session itself runs."""
-        return {}
+        made = self.session.run(self.fed)
+        for name, blob in self.blobs.items():
+            yield blob, producer[Blob(name, 0)].index, _of_one(made.pop(name), items)
 
 
 class _Watching:
@@ -115,9 +79,8 @@ class _Watching:
 
     def __init__(self) -> None:
         self.blobs: dict[str, Blob] = {}
-        self.sessions: list[OnnxRuntimeSession] = []
 
-    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> _Signature:
+    def load(self, net: ShapedNet, weights: WeightFile, *, outputs: Sequence[str] = ()) -> OnnxRuntimeSession:
         """Load NET with WEIGHTS, whatever OUTPUTS. Layers that cannot be lowered are left out, with those behind
         them."""
         named, names = apart(net)
@@ -126,14 +89,11 @@ class _Watching:
             wanted = _observable(named, barred)
             self.blobs = {blob.name: names.get(blob, blob) for blob in wanted}  # a loss gives way to a new blob
             try:
-                found = OnnxRuntime(low_memory=True).load(named, weights, outputs=list(self.blobs))
+                return OnnxRuntime(low_memory=True).load(named, weights, outputs=list(self.blobs))
             except LoweringError as error:
                 if error.index is None or error.index in barred:
                     raise
                 barred.add(error.index)
-            else:
-                self.sessions.append(found)
-                return _Signature(found.inputs, found.outputs)
 
 
 def apart(net: ShapedNet) -> tuple[ShapedNet, dict[Blob, Blob]]:
@@ -184,21 +144,24 @@ def observed(source: PageSource) -> Observed:
     if source.source is None or source.weights is None:
         raise EngineError("there is no net with weights")
     engine, given = _Watching(), source.picture
+    found: PreparedNet | None = None
     asked = RunOptions(resize=source.options.resize, labels=source.options.labels)
-    first = None if given is None else lambda channels: _opened(given, channels).size
+    first = None if given is None else lambda channels: picture_from(given, channels).size
     try:
         found = prepare(source.source, source.weights, engine, source.selection, source.preparation, asked, first=first)
     except EngineError:
         if given is not None:
             raise
+    if found is None:  # not in the handler: the error keeps what was loaded in memory
         return _on_any_values(source.source, source.weights, source.selection)
-    session, model, settings = engine.sessions[-1], found.model, found.settings
+    session, model, settings = found.model.session, found.model, found.settings
+    assert isinstance(session, OnnxRuntimeSession)
     size = source.options.input_size
     asked_size = (size[0], size[1]) if size and len(size) == 2 else None
     if given is None:
         picture, what = _pattern(model, asked_size or _small_enough(model, model.nominal))
     else:
-        picture, what = _picture(model, settings, _opened(given, model.channels), asked_size)
+        picture, what = _picture(model, settings, picture_from(given, model.channels), asked_size)
     _check_memory(model, picture.size)
     box = Box(0, 0, *picture.size)
     item = settings.steps.blob(picture.read(box), box, frame_of(picture))[None]
@@ -206,16 +169,11 @@ def observed(source: PageSource) -> Observed:
     return Observed(what, given is not None, session, fed, engine.blobs, settings, model.outputs)
 
 
-def _opened(given: str | os.PathLike[str] | Array | Image, channels: int) -> Picture:
-    return open_picture(given, channels) if isinstance(given, str | os.PathLike) else picture_of(given, channels)
-
-
 def _on_any_values(source: SourceNet, weights: WeightFile, selection: Selection) -> Observed:
     """Return a net that does not take a picture, with values for its inputs."""
     found, engine = one_net(source, weights, selection), _Watching()
     check_finite(found.weights, found.net.graph)
-    engine.load(found.net, found.weights)
-    session = engine.sessions[-1]
+    session = engine.load(found.net, found.weights)
     blobs, fed = found.net.shapes.blobs, {}
     for name, dims in session.inputs.items():
         if isinstance(shape := blobs[Blob(name, 0)], tuple):

@@ -117,21 +117,6 @@ def test_names_for_versions_do_not_change_values(name: str) -> None:
             np.testing.assert_allclose(found[last], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_groups_of_blobs_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = panels_of(*NET)
-    runs: list[int] = []
-    run = OnnxRuntimeSession.run
-
-    def counted(self: Any, inputs: Any, only: Any = None) -> Any:
-        runs.append(len(only))
-        return run(self, inputs, only)
-
-    monkeypatch.setattr(OnnxRuntimeSession, "run", counted)
-    monkeypatch.setattr(observing, "GROUP", 20_000)
-    assert panels_of(*NET) == whole
-    assert len(runs) > 1 and sum(runs) == 10
-
-
 def test_too_large_a_net_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observing, "MOST", 1000)
     with (

@@ -97,6 +97,14 @@ def open_picture(path: str | os.PathLike[str], channels: int = 3, max_pixels: in
         return _Decoded(name, image, channels)
 
 
+def picture_from(given: Any, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Return GIVEN as a picture for a net with CHANNELS: a file's name as `open_picture` takes it, else as `picture_of`
+    does. Raises what they raise."""
+    if isinstance(given, str | os.PathLike):
+        return open_picture(given, channels, max_pixels)
+    return picture_of(given, channels)
+
+
 def picture_of(given: Any, channels: int = 3, name: str = "the picture") -> Picture:
     """Return GIVEN, an array H×W or H×W×C in RGB, or a pillow image, as a picture for a net with CHANNELS. It is
     handled as `open_picture` handles a file.
