@@ -9,7 +9,7 @@ from operator import sub
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from caffe_fcn.display import as_utf8
+from caffe_fcn.display import visible
 from caffe_fcn.predict.images.picture import Box
 from caffe_fcn.predict.peaks import THRESHOLD, Peaks, find_peaks
 from caffe_fcn.predict.results import Write, check_labelled, drawn_of
@@ -95,15 +95,15 @@ def found_in(answer: Answer, search: AnswerSearch, settings: RunSettings) -> Sea
 
 def write_csv(answer: Answer, peaks: Peaks, settings: RunSettings, write: Write) -> None:
     """WRITE the PEAKS of ANSWER as a table: a line for each, with the cell of the map, and the box in pixels, whose
-    bottom and right are exclusive."""
+    bottom and right are exclusive. Names have no control characters, so each peak is one line."""
     result = _result(answer, peaks.blob)
     labels, text = settings.labels(result.output), io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("picture", "blob", "class", "name", "score", "scale", "row", "column", *Box._fields))
     for each in peaks:
         scale = f"{result.levels[each.level].scale:g}"
-        name = labels.name(each.label) or ""
-        of_class = as_utf8(answer.path), as_utf8(peaks.blob), each.label, name, f"{each.score:.9g}"
+        name = visible(labels.name(each.label) or "")
+        of_class = visible(answer.path), visible(peaks.blob), each.label, name, f"{each.score:.9g}"
         table.writerow((*of_class, scale, each.row, each.column, *each.box))
         if text.tell() > _CHUNK:
             write(text.getvalue().encode())

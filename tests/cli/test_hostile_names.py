@@ -22,6 +22,7 @@ from tests.cli.conftest import LENET, CommandLine, Result
 
 HOSTILE = "\r\nFAKE\t\x1b[31m\x07\x7f\x9b2J\u202e\u2028\u200b\U000e0041"
 ESCAPED = "".join(f"\\{byte:03o}" for byte in HOSTILE.encode())
+PROB = f"prob{HOSTILE}"
 NET, TWIN = f"net{HOSTILE}.prototxt", f"twin{HOSTILE}.prototxt"
 WEIGHTS, TWINS = f"net{HOSTILE}.caffemodel", f"twin{HOSTILE}.caffemodel"
 ALLOWED = re.compile(r"\x1b\[[0-9;]*m|\n")
@@ -73,6 +74,9 @@ def picture(name: str = f"a{HOSTILE}.png") -> str:
     return name
 
 
+BLOB = ("--blob", PROB)
+"""The only reader of this blob is a Silence."""
+
 COMMANDS: dict[str, list[str]] = {
     "inspect": ["inspect", NET],
     "inspect, weights": ["inspect", NET, WEIGHTS, "--weights"],
@@ -94,9 +98,26 @@ COMMANDS: dict[str, list[str]] = {
     "export, no such blob": ["export", NET, WEIGHTS, "-o", HOSTILE, "--blob", HOSTILE],
     "verify": ["verify", NET, WEIGHTS, TWIN, TWINS],
     "verify, fails": ["verify", NET, WEIGHTS, TWIN, WEIGHTS],
-    "run": ["run", NET, WEIGHTS, "PICTURE", "--labels", "labels"],
-    "run, maps": ["run", TWIN, TWINS, "PICTURE", "--labels", "labels", "--label-map", f"{HOSTILE}.png"],
-    "run, no such class": ["run", TWIN, TWINS, "PICTURE", "--heatmap", "a.png", "--class", HOSTILE],
+    "verify, bisect": ["verify", NET, WEIGHTS, TWIN, TWINS, "--bisect"],
+    "diff": ["diff", NET, WEIGHTS, TWIN, TWINS],
+    "diff, no such layer": ["diff", NET, TWIN, "--layers", HOSTILE],
+    "run": ["run", NET, WEIGHTS, "PICTURE", *BLOB, "--labels", "labels"],
+    "run, maps": ["run", TWIN, TWINS, "PICTURE", *BLOB, "--labels", "labels", "--label-map", f"{HOSTILE}.png"],
+    "run, peaks": [
+        "run",
+        TWIN,
+        TWINS,
+        "PICTURE",
+        *BLOB,
+        "--labels",
+        "labels",
+        "--class",
+        "3",
+        "--boxes",
+        f"{HOSTILE}b.png",
+    ],
+    "run, no scores": ["run", NET, WEIGHTS, "PICTURE", *BLOB, "--labels", "labels", "--no-scores"],
+    "run, no such class": ["run", TWIN, TWINS, "PICTURE", *BLOB, "--heatmap", "a.png", "--class", HOSTILE],
     "run, no picture": ["run", NET, WEIGHTS, f"none{HOSTILE}"],
     "no file": ["inspect", f"none{HOSTILE}"],
     "no option": ["inspect", f"--{HOSTILE}"],
@@ -139,6 +160,16 @@ def strings(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from strings(each)
+
+
+def test_a_table_of_peaks_has_a_line_for_each(hostile: CommandLine) -> None:
+    arguments = [TWIN, TWINS, picture(), *BLOB, "--labels", "labels", "--csv", "p.csv", "--threshold", "-1"]
+    result = hostile.run("run", *arguments)
+    assert result.code == 0, result.err
+    table = Path("p.csv").read_bytes().decode()
+    assert_harmless(table)
+    assert len(table.splitlines()) == 11
+    assert table.splitlines()[1].split(",")[1] == visible(PROB)
 
 
 def test_a_diff_into_a_pipe_can_be_applied(hostile: CommandLine) -> None:
