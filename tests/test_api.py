@@ -44,11 +44,12 @@ from tests.paths import GOLDEN, ROOT
 
 LENET = GOLDEN / "conversions" / "lenet"
 NAMES = """
-Benchmark Best BlobRecord CaffeFcnError CaffemodelError Change Checked ClassArea ClassRank DenseMap DrawnNet
-EngineError Export ExtraError LayerRecord LeftAlone LoweringError Net NetDifference NetError NetInspection NetShapes
-OutputError Peak PictureError Prediction Problem PrototxtError SavedReport SegmentationScore Session Shape ShapeError
-Status SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError __version__ check
-convert diff open open_weights score
+Benchmark Best BlobDiff BlobRecord CaffeFcnError CaffemodelError Change ChangedField ChangedShape ChannelRange
+Checked ClassArea ClassRank DenseMap Deviation DrawnNet EngineError Export ExtraError LayerDiff LayerMatch
+LayerRecord LeftAlone LoweringError NamedValue Net NetDifference NetError NetInspection NetShapes OutputError Peak
+PictureError Prediction Problem PrototxtError Reordering Sameness SavedReport SegmentationScore Session Shape
+ShapeError Status SurgeryError ToConvolution Unknown Verification VerificationError WeightFile WeightsError
+__version__ check convert diff open open_weights score
 """.split()
 """What scripts may rely on: a name that goes, or comes, is a decision."""
 
@@ -90,6 +91,28 @@ def test_the_public_names() -> None:
     assert sorted({*METHODS, *passes}) == sorted({name for name in dir(caffe_fcn.Net) if name[0] != "_"} | {"model"})
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         caffe_fcn.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def _results(owner: Any) -> Iterator[tuple[str, str]]:
+    """The names of what the methods and properties of OWNER, a class, or a function return."""
+    members = [(name, each) for name, each in vars(owner).items() if name[0] != "_"] if isinstance(owner, type) else []
+    for name, each in members or [(owner.__name__, owner)]:
+        function: Any = each.fget if isinstance(each, property) else getattr(each, "__func__", each)
+        for word in re.findall(r"[A-Z]\w+", str(getattr(function, "__annotations__", {}).get("return", ""))):
+            yield f"{owner.__name__}.{name}", word
+
+
+def test_what_the_library_returns_is_public() -> None:
+    owners = [getattr(caffe_fcn, name) for name in api.__all__]
+    classes = [each for each in owners if callable(each) and each.__module__.startswith("caffe_fcn.api")]
+    found = {(place, word) for owner in classes for place, word in _results(owner)}
+    assert ("Prediction.values", "NamedValue") in found
+    strangers = {
+        each
+        for each in found
+        if each[1] not in {*api.__all__, "Any", "Array", "Callable", "Iterator", "Mapping", "None", "Path", "Sequence"}
+    }
+    assert not strangers
 
 
 @pytest.mark.thorough

@@ -31,7 +31,7 @@ Errors:
 
 from __future__ import annotations
 
-from caffe_fcn.api.answers import Best, ClassArea, ClassRank, DenseMap, Peak
+from caffe_fcn.api.answers import Best, ChannelRange, ClassArea, ClassRank, DenseMap, NamedValue, Peak
 from caffe_fcn.api.benchmark import Benchmark
 from caffe_fcn.api.check import check
 from caffe_fcn.api.convert import convert
@@ -45,6 +45,9 @@ from caffe_fcn.api.prediction import Prediction
 from caffe_fcn.api.report import SavedReport
 from caffe_fcn.api.score import score
 from caffe_fcn.api.shapes import NetShapes
+from caffe_fcn.compare.orders import Reordering
+from caffe_fcn.compare.records import BlobDiff, ChangedField, ChangedShape, LayerDiff, LayerMatch
+from caffe_fcn.compare.values import Deviation, Sameness
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import (
     CaffeFcnError,
@@ -74,21 +77,29 @@ from caffe_fcn.verify.records import Status, Verification
 __all__ = [
     "Benchmark",
     "Best",
+    "BlobDiff",
     "BlobRecord",
     "CaffeFcnError",
     "CaffemodelError",
     "Change",
+    "ChangedField",
+    "ChangedShape",
+    "ChannelRange",
     "Checked",
     "ClassArea",
     "ClassRank",
     "DenseMap",
+    "Deviation",
     "DrawnNet",
     "EngineError",
     "Export",
     "ExtraError",
+    "LayerDiff",
+    "LayerMatch",
     "LayerRecord",
     "LeftAlone",
     "LoweringError",
+    "NamedValue",
     "Net",
     "NetDifference",
     "NetError",
@@ -100,6 +111,8 @@ __all__ = [
     "Prediction",
     "Problem",
     "PrototxtError",
+    "Reordering",
+    "Sameness",
     "SavedReport",
     "SegmentationScore",
     "Session",
