@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from caffe_fcn.compare.layers import compare_graphs
-from caffe_fcn.compare.records import LayerDiff, LayerPair
+from caffe_fcn.compare.records import ChangedShape, LayerDiff, LayerPair
 from caffe_fcn.compare.views import NO_SHAPES, Views
 from caffe_fcn.net.graph import Node
 
@@ -34,18 +34,28 @@ def layers_of(views: Views, *, rules: bool) -> list[LayerDiff]:
         _merge(merged, pair, "")
     _drop_paired(merged)
     every = len(views.phases)
-    return [_layer(pair, phases if 0 < len(phases) < every else [], rules=rules) for pair, phases in _ordered(merged)]
+    return [_layer(pair, phases, every, rules=rules) for pair, phases in _ordered(merged)]
 
 
 def _merge(merged: _Merged, pair: LayerPair, phase: str) -> None:
     """Add PAIR, found in PHASE, to MERGED; "" is no phase."""
     key = (None if pair.old is None else pair.old.index, None if pair.new is None else pair.new.index)
+    pair = pair._replace(shapes=tuple(each._replace(phases=(phase,)) for each in pair.shapes))
     known, phases = merged.get(key, (pair, []))
     if known is not pair:
         fields = tuple(dict.fromkeys((*known.fields, *pair.fields)))
-        shapes = tuple(dict.fromkeys((*known.shapes, *pair.shapes)))
+        shapes = tuple(_merged_shapes((*known.shapes, *pair.shapes)))
         pair = known._replace(fields=fields, shapes=shapes, rewired=known.rewired or pair.rewired)
     merged[key] = pair, [*phases, *([phase] if phase else [])]
+
+
+def _merged_shapes(shapes: Sequence[ChangedShape]) -> Iterator[ChangedShape]:
+    """SHAPES, those that are the same in several phases once."""
+    found: dict[ChangedShape, tuple[str, ...]] = {}
+    for each in shapes:
+        key = each._replace(phases=())
+        found[key] = (*found.get(key, ()), *each.phases)
+    yield from (each._replace(phases=phases) for each, phases in found.items())
 
 
 def _drop_paired(merged: _Merged) -> None:
@@ -74,8 +84,8 @@ def _ordered(merged: _Merged) -> Iterator[tuple[LayerPair, list[str]]]:
     yield from (merged[old, None] for old in reversed(gone))
 
 
-def _layer(pair: LayerPair, phases: Sequence[str], *, rules: bool) -> LayerDiff:
-    """PAIR as it is told. RULES: whether phase rules count."""
+def _layer(pair: LayerPair, phases: Sequence[str], every: int, *, rules: bool) -> LayerDiff:
+    """PAIR, found in PHASES, of EVERY phase that is compared, as it is told. RULES: whether phase rules count."""
     old, new = pair.old, pair.new
     tops = bottoms = None
     if old is not None and new is not None:
@@ -89,10 +99,12 @@ def _layer(pair: LayerPair, phases: Sequence[str], *, rules: bool) -> LayerDiff:
         new=None if new is None else new.name,
         old_type=None if old is None else old.type,
         new_type=None if new is None else new.type,
-        phases=tuple(phases),
+        phases=tuple(phases) if len(phases) < every else (),
         fields=tuple(each for each in pair.fields if rules or not each.path.startswith(_RULES)),
         rewired=pair.rewired,
         bottoms=bottoms,
         tops=tops,
-        shapes=pair.shapes,
+        shapes=tuple(
+            each._replace(phases=each.phases if len(each.phases) < len(phases) else ()) for each in pair.shapes
+        ),
     )

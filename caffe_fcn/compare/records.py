@@ -37,11 +37,13 @@ class ChangedField(NamedTuple):
 
 
 class ChangedShape(NamedTuple):
-    """Another shape of the top at POSITION; both shapes are known."""
+    """Another shape of the top at POSITION; both shapes are known. PHASES: those in which it has these shapes, if they
+    are not all in which the layer is compared."""
 
     position: int
     old: Shape
     new: Shape
+    phases: tuple[str, ...] = ()
 
 
 class LayerPair(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from caffe_fcn.compare.records import BlobDiff, ChangedField, DiffFile, LayerDiff, LayerMatch, NetDiff
+from caffe_fcn.compare.records import BlobDiff, ChangedField, ChangedShape, DiffFile, LayerDiff, LayerMatch, NetDiff
 from caffe_fcn.compare.values import Deviation, Sameness
 from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.report.tables import LONGEST, cells, shown
@@ -117,7 +117,9 @@ def _rows(each: LayerDiff) -> Iterator[tuple[str, str]]:
             why = "reads another blob" if label == "bottom" and each.rewired else "renamed" if same_number else ""
             yield label, f"{_names(both[0])} → {_names(both[1])}" + (f"  ({why})" if why else "")
     for shape in each.shapes:
-        yield f"shape of top {shape.position}" if shape.position else "shape", f"{show(shape.old)} → {show(shape.new)}"
+        where = f"  ({', '.join(shape.phases)})" if shape.phases else ""
+        label = f"shape of top {shape.position}" if shape.position else "shape"
+        yield label, f"{show(shape.old)} → {show(shape.new)}{where}"
     for blob in each.blobs:
         if blob.differs:
             label = f"blob {blob.label}" if blob.label.isdigit() else blob.label
@@ -223,9 +225,13 @@ def _layer_document(each: LayerDiff) -> dict[str, Any]:
         "rewired": each.rewired,
         "bottoms": _both(each.bottoms),
         "tops": _both(each.tops),
-        "shapes": [{"top": shape.position, "old": list(shape.old), "new": list(shape.new)} for shape in each.shapes],
+        "shapes": list(map(_shape_document, each.shapes)),
         "blobs": [_blob_document(blob) for blob in each.blobs if blob.differs],
     }
+
+
+def _shape_document(each: ChangedShape) -> dict[str, Any]:
+    return {"top": each.position, "old": list(each.old), "new": list(each.new), "phases": list(each.phases)}
 
 
 def _both(names: tuple[tuple[str, ...], tuple[str, ...]] | None) -> dict[str, list[str]] | None:

@@ -318,6 +318,24 @@ def test_weights_of_layers_that_only_one_net_has(digits: CommandLine) -> None:
     assert document["totals"]["differing_blobs"] == 0, "the weights are the same"
 
 
+def test_shapes_of_each_phase(cli: CommandLine) -> None:
+    """A shape that is the same in all phases is told once, without a phase."""
+    source = 'layer { name: "data" type: "Input" top: "data" include { phase: %s } input_param { shape { %s } } }'
+    base = source % ("TRAIN", "dim: 1 dim: 2 dim: 8 dim: 10") + source % ("TEST", "dim: 1 dim: 2 dim: 6 dim: 6")
+    cli.write(old=base + conv("c", "data", 2), new=base + conv("c", "data", 3))
+    same = base.replace("dim: 8 dim: 10", "dim: 6 dim: 6")
+    cli.write(same=same + conv("c", "data", 2), wider=same + conv("c", "data", 3))
+    (found,) = differs(cli, "old.prototxt", "new.prototxt")["layers"]
+    assert [(each["old"][2:], each["new"][2:], each["phases"]) for each in found["shapes"]] == [
+        ([6, 8], [6, 8], ["TRAIN"]),
+        ([4, 4], [4, 4], ["TEST"]),
+    ]
+    told = cli.run("diff", "old.prototxt", "new.prototxt").out.decode()
+    assert "shape" in told and "1×2×6×8 → 1×3×6×8  (TRAIN)\n" in told
+    (found,) = differs(cli, "same.prototxt", "wider.prototxt")["layers"]
+    assert [each["phases"] for each in found["shapes"]] == [[]]
+
+
 def test_layers_of_each_phase(cli: CommandLine) -> None:
     source = (
         'layer { name: "data" type: "DummyData" top: "data" include { phase: %s } dummy_data_param { shape { %s } } }'
