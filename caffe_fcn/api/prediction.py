@@ -26,13 +26,14 @@ from caffe_fcn.errors import EngineError
 from caffe_fcn.net.shapes import show
 from caffe_fcn.predict import run as running
 from caffe_fcn.predict.areas import areas
+from caffe_fcn.predict.choosing import class_of, heat_of
 from caffe_fcn.predict.options import PeakOptions
 from caffe_fcn.predict.output_picture import pictured_of, restored
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.peaks import Peaks, find_peaks
-from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay, heat_of
+from caffe_fcn.predict.results import draw_heat, draw_labels, draw_overlay
 from caffe_fcn.predict.searching import draw_boxes
-from caffe_fcn.predict.standing import class_of, standing
+from caffe_fcn.predict.standing import standing
 from caffe_fcn.predict.summaries import best_classes, of_channels, summarize
 
 

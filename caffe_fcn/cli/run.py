@@ -173,8 +173,8 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
     """Return the job for NET. Raises CaffeFcnError."""
     from caffe_fcn.cli.run_pictures import Job
     from caffe_fcn.errors import EngineError
+    from caffe_fcn.predict.choosing import drawn_of, heat_of, labelled_of
     from caffe_fcn.predict.output_picture import pictured_of
-    from caffe_fcn.predict.results import check_labelled, drawn_of, heat_of
     from caffe_fcn.predict.searching import search_for
 
     asked, _, label, peaks = wanted
@@ -192,8 +192,7 @@ def _job(net: PreparedNet, weights: str, engine: str, wanted: Wanted) -> Job:
         heat = heat_of(drawn, settings.labels(drawn), label, model.source)
     for name, file in (("label_map", asked.label_map), ("overlay", asked.overlay)):
         if file is not None:
-            labelled = drawn_of(model, name)
-            check_labelled(model, labelled, name, settings.drawing.palette)
+            labelled = labelled_of(model, name, settings.drawing.palette)
     search = search_for(model, settings, label, peaks, drawn)
     notes = net.notes + (search.peaks.notes if search.peaks is not None else ())
     pictured = None

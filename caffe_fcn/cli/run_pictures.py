@@ -29,9 +29,9 @@ from caffe_fcn.report import run_document
 from caffe_fcn.report.run import lines, picture_lines
 
 if TYPE_CHECKING:
+    from caffe_fcn.predict.choosing import Heat
     from caffe_fcn.predict.outputs import NetOutput
     from caffe_fcn.predict.picture_net import PictureNet
-    from caffe_fcn.predict.results import Heat
     from caffe_fcn.predict.run import Answer, PicturePlan, RunSettings
     from caffe_fcn.predict.searching import AnswerSearch, Searched
 

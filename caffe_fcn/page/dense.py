@@ -23,10 +23,11 @@ from caffe_fcn.page.backdrop import Backdrop, backdrop_of
 from caffe_fcn.page.dense_maps import PanelMap, panel_map
 from caffe_fcn.page.quantised import CODE
 from caffe_fcn.page.records import PageSource
+from caffe_fcn.predict.choosing import convertible
 from caffe_fcn.predict.draw import bare, colours
 from caffe_fcn.predict.images.picture import picture_from
 from caffe_fcn.predict.options import RunOptions
-from caffe_fcn.predict.picture_net import PictureNet, convertible
+from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preparing import prepare
 from caffe_fcn.predict.run import Answer, RunSettings, carry_out, plan
 from caffe_fcn.wording import Command, advise

@@ -14,17 +14,16 @@ from typing import TypeVar
 
 from caffe_fcn.engines.nets import Size
 from caffe_fcn.engines.protocol import Array, Session, ShapedNet
-from caffe_fcn.errors import CaffeFcnError, EngineError, ShapeError
+from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.net.geometry import Cause, infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 from caffe_fcn.net.shapes.completion import least
 from caffe_fcn.net.sizes import advice, multiple_of, other_parameters
-from caffe_fcn.passes.convolutionalize import decide
 from caffe_fcn.predict.cells import CellAxis, Cells
 from caffe_fcn.predict.outputs import NetOutput
 from caffe_fcn.predict.tiling import Reach, reach
-from caffe_fcn.wording import Command, Option, advise, offered, option
+from caffe_fcn.wording import Option, advise, offered
 
 _FLOAT = 4
 _KEPT = 64
@@ -261,34 +260,3 @@ def _values(shapes: Shapes, blobs: tuple[Blob, ...]) -> int:
     """Return the bytes of BLOBS together."""
     known = (shapes.blobs[blob] for blob in dict.fromkeys(blobs))
     return sum(_FLOAT * prod(shape) for shape in known if isinstance(shape, tuple))
-
-
-def no_map(model: PictureNet, output: NetOutput, name: str) -> EngineError:
-    """Return the error that OUTPUT of MODEL is not a map, which the option NAME needs. The next step is to convert the
-    net, if that changes it, or to use a map from which the output is made."""
-    told = f"{output.name!r} is {show(output.shape)}, but {option(name)} needs a map"
-    way = None
-    if prod(output.shape[2:]) == 1 and convertible(model.net):
-        way = advise("make the net fully convolutional first: ", Command("convert"))
-    elif found := _maps_behind(model.net, output.blob):
-        way = advise("choose a map, as with ", Option("blob", found[-1].name))
-    return EngineError(told, source=model.source, hint=way)
-
-
-def convertible(net: ShapedNet) -> bool:
-    """Return whether a conversion changes NET."""
-    try:
-        return bool(decide(net.graph, net.shapes).changes)
-    except CaffeFcnError:
-        return False
-
-
-def _maps_behind(net: ShapedNet, output: Blob) -> list[Blob]:
-    """Return the maps of several cells on which OUTPUT depends, in the order of the layers."""
-    geometry, needed, found = infer_geometry(net.graph, net.shapes), {output}, []
-    for node in reversed(net.graph.nodes):
-        if node.bottoms and not needed.isdisjoint(node.tops):
-            needed.update(node.bottoms)
-            shapes = {top: net.shapes.blobs[top] for top in node.tops if geometry.get(top) is not None}
-            found += [top for top, shape in shapes.items() if isinstance(shape, tuple) and prod(shape[2:]) > 1]
-    return found[::-1]

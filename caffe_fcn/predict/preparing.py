@@ -16,6 +16,7 @@ from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import show
 from caffe_fcn.net.source import SourceNet
+from caffe_fcn.predict.choosing import check_maps
 from caffe_fcn.predict.crops import Crop
 from caffe_fcn.predict.draw.palette import read_palette
 from caffe_fcn.predict.labels import Labels, read_labels
@@ -23,7 +24,7 @@ from caffe_fcn.predict.loading import load_picture_net
 from caffe_fcn.predict.means import read_mean
 from caffe_fcn.predict.options import DrawingOptions, PreparationOptions, RunOptions
 from caffe_fcn.predict.outputs import Holds
-from caffe_fcn.predict.picture_net import PictureNet, no_map
+from caffe_fcn.predict.picture_net import PictureNet
 from caffe_fcn.predict.preprocessing import COLOURS, size_of, transform_of, with_defaults
 from caffe_fcn.predict.resizing import shorter_side
 from caffe_fcn.predict.run import DrawingSettings, RunSettings
@@ -192,10 +193,3 @@ def check_settings(model: PictureNet, settings: RunSettings) -> None:
                 source=model.source,
                 hint=advise("use ", Option("crop", "center"), ", or choose another with ", Option("blob")),
             )
-
-
-def check_maps(model: PictureNet, name: str) -> None:
-    """Raise EngineError if an output of MODEL is not a map, which the option NAME needs."""
-    found = next((output for output in model.outputs if not output.is_map), None)
-    if found is not None:
-        raise no_map(model, found, name)

@@ -9,95 +9,23 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from caffe_fcn.errors import EngineError
-from caffe_fcn.net.shapes import show
-from caffe_fcn.predict.labels import Labels
 from caffe_fcn.predict.maps import npy_header
-from caffe_fcn.predict.picture_net import no_map
-from caffe_fcn.predict.standing import class_of
-from caffe_fcn.wording import Option, advise, option
+from caffe_fcn.wording import Option, advise
 
 if TYPE_CHECKING:
+    from caffe_fcn.predict.choosing import Heat
     from caffe_fcn.predict.draw import view  # here, because few pictures are drawn on
-    from caffe_fcn.predict.draw.palette import Palette
     from caffe_fcn.predict.draw.render import Drawing
     from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.picture_net import PictureNet
     from caffe_fcn.predict.run import Answer, BlobResult, Level, RunSettings
 
 Write = Callable[[bytes], None]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of all members of an archive; it is fixed, so that the bytes are always the same."""
-
-
-class Heat(NamedTuple):
-    """The scores or values that a heat map of BLOB shows: the highest of CLASSES; TITLE says what they are."""
-
-    blob: str
-    classes: tuple[int, ...]
-    title: str
-
-
-def drawn_of(model: PictureNet, name: str) -> NetOutput:
-    """Return the map of MODEL that the option NAME is for: the only one, or the only one with classes. Raises
-    EngineError if there is none, or more than one."""
-    maps = model.maps
-    if not maps:
-        raise no_map(model, next((each for each in model.outputs if each.of_classes), model.outputs[0]), name)
-    of_classes = [output for output in maps if output.of_classes]
-    found = maps if len(maps) == 1 else of_classes
-    if len(found) != 1:
-        names = ", ".join(repr(output.name) for output in maps)
-        raise EngineError(
-            expected=f"one map for {option(name)}",
-            found=names,
-            source=model.source,
-            hint=advise("choose one with ", Option("blob")),
-        )
-    return found[0]
-
-
-def check_labelled(model: PictureNet, output: NetOutput, name: str, palette: Palette | None = None) -> None:
-    """Raise EngineError if OUTPUT of MODEL has no top class in its cells, PictureError if PALETTE has too few
-    colours."""
-    if not output.of_classes:
-        raise EngineError(
-            f"{output.name!r} holds {show(output.shape)} numbers, which are not scores of classes, as {option(name)} "
-            "needs",
-            source=model.source,
-            hint=advise("draw one channel with ", Option("heatmap"), ", or name the classes with ", Option("labels")),
-        )
-    if palette is not None:
-        palette.check(output.channels, model.source)
-
-
-def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) -> Heat:
-    """Return the class WANTED of the map OUTPUT, by name or number; if None, all but the background. Raises EngineError
-    if the choice is not clear."""
-    if wanted is not None:
-        index = class_of(output, labels, wanted, source)
-        return Heat(output.name, (index,), _title(output, labels, index))
-    if labels.count == 1:
-        return Heat(output.name, (0,), _title(output, labels, 0))
-    if labels.background is None or not output.of_classes:
-        kind = "classes, and none of them is known as the background" if output.of_classes else "channels"
-        raise EngineError(
-            f"{output.name!r} has {labels.count} {kind}",
-            source=source,
-            hint=advise("choose the one to draw with ", Option("class")),
-        )
-    others = tuple(index for index in range(labels.count) if index != labels.background)
-    return Heat(output.name, others, f"score of all but {labels.title(labels.background)}")
-
-
-def _title(output: NetOutput, labels: Labels, index: int) -> str:
-    if output.of_classes:
-        return f"score of {labels.title(index)}"
-    channel = labels.name(index) or (f"channel {index}" if labels.count > 1 else "")
-    return f"value of {output.name}" + (f", {channel}" if channel else "")
 
 
 class _Sink:

@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn.display import visible
+from caffe_fcn.predict.choosing import class_of, labelled_of, wanted_of
 from caffe_fcn.predict.images.picture import Box
 from caffe_fcn.predict.peaks import THRESHOLD, Peaks, find_peaks
-from caffe_fcn.predict.results import Write, check_labelled, drawn_of
-from caffe_fcn.predict.standing import Standing, class_of, standing, wanted_of
+from caffe_fcn.predict.results import Write
+from caffe_fcn.predict.standing import Standing, standing
 from caffe_fcn.wording import option
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def search_for(
     if there is no such map, PictureError if there is no such class."""
     output = None
     if peaks is not None:
-        output = drawn = drawn_of(model, "peaks")
-        check_labelled(model, output, "peaks")
+        output = drawn = labelled_of(model, "peaks")
     classes: Mapping[str, int] = {}
     if wanted is not None and drawn is not None:
         classes = {drawn.name: class_of(drawn, settings.labels(drawn), wanted, model.source)}

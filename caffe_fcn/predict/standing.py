@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from caffe_fcn.errors import EngineError
-from caffe_fcn.net.shapes import show
 from caffe_fcn.predict.summaries import Found
-from caffe_fcn.wording import Option, advise, option
 
 if TYPE_CHECKING:
-    from caffe_fcn.predict.labels import Labels
-    from caffe_fcn.predict.outputs import NetOutput
-    from caffe_fcn.predict.picture_net import PictureNet
-    from caffe_fcn.predict.run import BlobResult, RunSettings
+    from caffe_fcn.predict.run import BlobResult
 
 
 class Standing(NamedTuple):
@@ -29,33 +22,6 @@ class Standing(NamedTuple):
     leader: Found | None = None
     rank_of_best: int | None = None
     others: int | None = None
-
-
-def class_of(output: NetOutput, labels: Labels, wanted: str, source: str) -> int:
-    """Return the class WANTED of OUTPUT, by name or number, or its channel WANTED if it has no classes. Raises
-    EngineError, PictureError."""
-    number = wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count
-    if not output.of_classes and not number and not labels.names:
-        raise EngineError(
-            f"{option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}", source=source
-        )
-    return labels.find(wanted)
-
-
-def wanted_of(model: PictureNet, settings: RunSettings, wanted: str) -> Mapping[str, int]:
-    """Return the number of the class WANTED in each output of MODEL that has classes, by the blob; if none has, its
-    channel in the only output. Raises EngineError, PictureError."""
-    found = [output for output in model.outputs if output.of_classes] or list(model.outputs)
-    if not found[0].of_classes and (len(found) > 1 or not found[0].is_map):
-        shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in found)
-        raise EngineError(
-            source=model.source,
-            place=Option("class", wanted),
-            expected="scores of classes, or one map",
-            found=shown,
-            hint=advise("choose a blob with ", Option("blob")),
-        )
-    return {output.name: class_of(output, settings.labels(output), wanted, model.source) for output in found}
 
 
 def standing(result: BlobResult, label: int, background: int | None) -> Standing:

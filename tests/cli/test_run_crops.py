@@ -220,7 +220,8 @@ def test_what_no_conversion_makes_a_map_names_one_that_is(cli: CommandLine, opti
     detector = DENSE.rpartition('layer { name: "prob"')[0] + layer("rows", "Reshape", "score", params=rows)
     files = net(cli, DATABASE.replace("batch_size: 2", "batch_size: 1") + detector)
     told = refuses(cli, *files, "large.npy", *option)
-    assert told.endswith(f"'rows' is 1×1×3, but {option[0]} needs a map; choose a map, as with --blob conv")
+    named = ", and name its channels as classes with --labels" if option[0] == "--label-map" else ""
+    assert told.endswith(f"'rows' is 1×1×3, but {option[0]} needs a map; choose a map, as with --blob conv{named}")
     runs(cli, *files, "large.npy", "--blob", "conv", "--heatmap", "found.png", "--class", "1")
     assert "make the net fully convolutional first: `caffe-fcn convert`" in refuses(
         cli, *net(cli, DATABASE + CLASSIFIER), "large.npy", *option

@@ -14,7 +14,7 @@ import caffe_fcn
 from caffe_fcn import schema
 from tests.cli.conftest import CommandLine
 from tests.cli.running import FCN, NAMED, NET, SCALE, checked, refuses, runs, truth
-from tests.engines.nets import add_layer
+from tests.engines.nets import add_layer, net_of, weights_of
 
 
 def found_once(peaks: Iterable[tuple[int, tuple[int, int, int, int]]]) -> tuple[int, int]:
@@ -230,3 +230,52 @@ def test_the_library_finds_the_same(digits: CommandLine) -> None:
                 found.peaks(**wrong)
         with pytest.raises(caffe_fcn.EngineError, match="holds no scores of classes"):
             net.run(files[2], scale=float(SCALE), blobs="conv2").peaks()
+
+
+HEADS = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "map" type: "Convolution" bottom: "data" top: "map" convolution_param { num_output: 2 kernel_size: 3 } }
+layer { name: "flat" type: "Reshape" bottom: "map" top: "flat" reshape_param { shape { dim: 0 dim: 24 dim: -1 } } }
+layer { name: "all" type: "Softmax" bottom: "flat" top: "all" softmax_param { axis: 2 } }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "wide" type: "Convolution" bottom: "pool" top: "wide" convolution_param { num_output: 9 kernel_size: 1 } }
+layer { name: "many" type: "Softmax" bottom: "wide" top: "many" }
+layer { name: "thin" type: "Convolution" bottom: "pool" top: "thin" convolution_param { num_output: 4 kernel_size: 1 } }
+layer { name: "few" type: "Softmax" bottom: "thin" top: "few" }
+"""
+
+
+@pytest.fixture
+def heads(cli: CommandLine) -> tuple[CommandLine, tuple[str, ...]]:
+    """The files of a net with outputs of several numbers of classes, and of a picture."""
+    files = "net.prototxt", "net.caffemodel", "p.npy"
+    (cli.path / files[0]).write_text(HEADS)
+    with weights_of(net_of(HEADS), cli.path / files[1], 0.1):
+        pass
+    np.save(cli.path / files[2], np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    return cli, files
+
+
+def test_a_class_is_told_of_the_outputs_that_have_it(heads: tuple[CommandLine, tuple[str, ...]]) -> None:
+    cli, files = heads
+    both = checked(runs(cli, *files, "--class", "3", "--json").document)["pictures"][0]["classes"]
+    assert [each["blob"] for each in both] == ["many", "few"]
+    (found,) = checked(runs(cli, *files, "--class", "7", "--json").document)["pictures"][0]["classes"]
+    assert (found["blob"], found["class"]) == ("many", 7)
+    assert "the net has 9 classes" in refuses(cli, *files, "--class", "9")
+
+
+def test_a_map_that_is_suggested_has_peaks(heads: tuple[CommandLine, tuple[str, ...]]) -> None:
+    """If the net does not show that its channels are classes, the user must say so."""
+    cli, files = heads
+    map_files = *files, "--blob", "map", "--peaks", "--threshold", "-9"
+    told = refuses(cli, *files, "--blob", "all", "--peaks")
+    assert told.endswith("choose a map, as with --blob map")
+    assert runs(cli, *map_files).out
+    joined = 'layer { name: "both" type: "Concat" bottom: "flat" bottom: "flat" top: "flat" }'
+    (cli.path / files[0]).write_text(HEADS.replace('layer { name: "all"', f'{joined} layer {{ name: "all"'))
+    told = refuses(cli, *files, "--blob", "all", "--peaks")
+    assert told.endswith("choose a map, as with --blob map, and name its channels as classes with --labels")
+    assert "which are not scores of classes" in refuses(cli, *map_files)
+    (cli.path / "labels").write_text("a\nb\n")
+    assert runs(cli, *map_files, "--labels", "labels").out
