@@ -149,7 +149,8 @@ def _git(words: Sequence[str], choices: dict[str, Any]) -> int:
     except (click.ClickException, click.Abort, BrokenPipeError):
         raise
     except Exception as error:
-        told.append(StyledLine("", f"caffe-fcn cannot compare the two versions: {explain(error)}"))
+        message = f"caffe-fcn cannot compare the two versions: {explain(error)}"
+        told += [StyledLine("", line) for line in message.split("\n")]
     print_lines(told, colour=bool(os.environ.get("GIT_PAGER_IN_USE")))
     return DONE
 

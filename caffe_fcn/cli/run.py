@@ -139,9 +139,7 @@ def _check_usage(
     if options.no_scores and (asked.label_map or asked.overlay):
         raise click.UsageError("--no-scores gives no top classes, which --label-map and --overlay draw; leave one out")
     if options.no_scores and wanted.peaks is not None:
-        raise click.UsageError(
-            "--no-scores gives no scores, of which --peaks, --boxes and --csv need some; leave it out"
-        )
+        raise click.UsageError("--no-scores gives no scores, but --peaks, --boxes and --csv need scores; leave it out")
     if options.no_scores and click.get_current_context().get_parameter_source("top") is not ParameterSource.DEFAULT:
         raise click.UsageError("--no-scores gives no top classes; leave out --top")
     if drawing.value_range != "auto" and asked.heatmap is None and asked.picture is None:

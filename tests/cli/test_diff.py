@@ -482,7 +482,9 @@ def test_git_shows_the_differences(repository: CommandLine) -> None:
     git(repository, "add", "fcn.prototxt")
     assert "new file: 11 layers" in git(repository, "diff", "--cached")
     (repository.path / "net.prototxt").write_text("layer {")
-    assert "caffe-fcn cannot compare the two versions: " in git(repository, "diff", "net.prototxt")
+    told = git(repository, "diff", "net.prototxt")
+    assert "caffe-fcn cannot compare the two versions: net.prototxt:1:" in told
+    assert told.endswith("\n  layer {\n         ^\n"), "the excerpt has lines of its own"
 
 
 def test_what_git_gives(digits: CommandLine) -> None:

@@ -117,7 +117,7 @@ def test_without_scores_there_are_no_top_classes(cli: CommandLine) -> None:
     files = regressor(cli, MARKS)
     for option in ("--label-map", "--overlay"):
         assert "--no-scores gives no top classes, which" in rejects(cli, *files, "--no-scores", option, "x.png")
-    assert "--no-scores gives no scores, of which --peaks" in rejects(cli, *files, "--no-scores", "--csv", "x.csv")
+    assert "--no-scores gives no scores, but --peaks" in rejects(cli, *files, "--no-scores", "--csv", "x.csv")
     assert "leave out --top" in rejects(cli, *files, "--no-scores", "--top", "3")
     (cli.path / "names.txt").write_text("one\ntwo\n")
     told = refuses(cli, *files, "--no-scores", "--labels", "names.txt")
