@@ -104,6 +104,12 @@ class ClassRank(NamedTuple):
     rank_of_best: int | None
     """Its rank among the highest scores of all classes but the background anywhere in the map; None for a
     classifier."""
+    classes: int | None
+    """The number of classes of which it has the first rank."""
+    others: int | None
+    """The number of classes of which it has the rank of its highest score, itself included."""
+    leader: Best | None
+    """The class with the highest score in this cell; None if values are not scores."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,4 +170,16 @@ def rank_record(found: Standing, result: BlobResult, labels: Labels) -> ClassRan
     """Return where a class of RESULT, which has LABELS, was FOUND to stand."""
     best = found.best
     window = result.levels[best.level].cells.window_of(best.row, best.column) if result.levels else None
-    return ClassRank(best.label, labels.name(best.label), best.score, window, found.rank, found.rank_of_best)
+    leads = found.leader
+    leader = None if leads is None else Best(leads.label, labels.name(leads.label), leads.score, window)
+    return ClassRank(
+        label=best.label,
+        name=labels.name(best.label),
+        score=best.score,
+        window=window,
+        rank=found.rank,
+        rank_of_best=found.rank_of_best,
+        classes=found.all,
+        others=found.others,
+        leader=leader,
+    )

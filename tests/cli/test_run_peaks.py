@@ -224,7 +224,9 @@ def test_the_library_finds_the_same(digits: CommandLine) -> None:
         assert found.maps[0].scores[peaks[0].label, peaks[0].row, peaks[0].column] == peaks[0].score
         assert [each.name for each in found.peaks("2", threshold=0.9999)] == ["2", "2"]
         assert found.boxes(2).width == found.boxes().width == 768
-        assert found.rank(3)[4:] == (1, 7) and found.rank("3").window == (124, 24, 144, 44)
+        three = found.rank(3)
+        assert three[4:8] == (1, 7, 11, 10) and three.window == (124, 24, 144, 44)
+        assert three.leader is not None and three.leader[:2] == (3, "3") and found.rank("3") == three
         for wrong in ({"threshold": np.nan}, {"nms": 1.5}, {"wanted": -1}):
             with pytest.raises(ValueError, match=next(iter(wrong))):
                 found.peaks(**wrong)
