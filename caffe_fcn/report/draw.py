@@ -24,7 +24,9 @@ def _lines(found: SavedDrawing) -> Iterator[str]:
     told = "1 box" if len(boxes) == 1 else f"{len(boxes):,} boxes"
     both = " of both nets" if len(nets) > 1 else ""
     yield f"{found.net}: {count_of(len(layers), 'layer')} of phase {found.phase}{both} in {told}"
-    marks = Counter(layer.mark for layer in layers if layer.mark)
+    # A mark is on both layers of a pair, except on those that are new or gone.
+    marks = Counter(layer.mark for box in nets[-1].boxes for layer in box.layers if layer.mark)
+    marks.update(layer.mark for layer in layers if layer.mark == "gone")
     if marks:
         yield f"  marked: {', '.join(f'{count:,} {mark}' for mark, count in sorted(marks.items()))}"
     yield from (f"note: {note}" for note in found.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -85,10 +86,18 @@ def test_the_library_draws_the_same(lenet: CommandLine) -> None:
 def test_two_nets_are_compared(lenet: CommandLine) -> None:
     lenet.run("convert", "net.prototxt", "net.caffemodel", "-q")
     result = lenet.run("draw", "net.prototxt", "--compare", "net_fcn.prototxt", "-o", "both.svg")
-    assert result.code == 0 and "of both nets" in result.err and "marked: 4 replaced" in result.err
+    assert result.code == 0 and "of both nets" in result.err and "marked: 2 replaced" in result.err
     with caffe_fcn.open("net.prototxt") as net, caffe_fcn.open("net_fcn.prototxt") as other:
         net.draw("library.svg", compare="net_fcn.prototxt")
         net.draw("open.svg", compare=other)
+    back = lenet.run("draw", "net_fcn.prototxt", "--compare", "net.prototxt", "-o", "-", "--format", "dot")
+    assert "marked: 2 replaced" in back.err
+    (lenet.path / "less.prototxt").write_text(
+        re.sub(r'layer \{\s*name: "relu1".*?\n\}', "", (lenet.path / "net.prototxt").read_text(), flags=re.DOTALL)
+    )
+    for nets, told in ((("net", "less"), "marked: 1 gone"), (("less", "net"), "marked: 1 new")):
+        counted = lenet.run("draw", f"{nets[0]}.prototxt", "--compare", f"{nets[1]}.prototxt", "-o", "-")
+        assert told in counted.err
     drawings = {(lenet.path / name).read_bytes() for name in ("both.svg", "library.svg", "open.svg")}
     assert len(drawings) == 1
     assert lenet.run("draw", "-", "--compare", "-").code == 2
