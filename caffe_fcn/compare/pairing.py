@@ -7,13 +7,13 @@ time grows with the number of layers only, however they are named and connected.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import TypeAlias
 
-from caffe_fcn.compare.numbering import number_both
+from caffe_fcn.compare.numbering import in_place, number_both
 from caffe_fcn.net.graph import Blob, Graph, Node
 from caffe_fcn.net.layers import row_of
 
@@ -43,14 +43,27 @@ class Pairing:
     def same_bottoms(self, node: Node, other: Node) -> bool:
         """Whether OTHER, a new layer, reads what became of the blobs that NODE reads. Layers that hand values on do not
         count."""
-        theirs = [self._counterpart(blob) for blob in other.bottoms]
+        theirs = [self._counterpart(blob, self.pairs) for blob in other.bottoms]
         return theirs == [_end(self._old_ends, blob) for blob in node.bottoms]
 
     def same_wiring(self, node: Node, other: Node) -> bool:
-        """The same, but only those of the skipped layers do not count that are new, gone, or replaced."""
-        before = [_end(self._old_blobs, blob) for blob in node.bottoms]
-        after = [_end(self._new_blobs, blob) for blob in other.bottoms]
-        return before == [self._made_by(blob, self._old_blobs) for blob in after]
+        """The same, but only those of the skipped layers do not count that are new, gone, or replaced; what replaces a
+        layer is its counterpart too."""
+        if len(node.bottoms) != len(other.bottoms):
+            return False
+        return all(any(same(*both) for same in self._same) for both in zip(node.bottoms, other.bottoms, strict=True))
+
+    @cached_property
+    def _same(self) -> Sequence[Callable[[Blob, Blob], bool]]:
+        """Whether two blobs are the same: with what replaces a layer skipped, and in its place."""
+
+        def compared_by(pairs: Mapping[int, Node]) -> Callable[[Blob, Blob], bool]:
+            paired = {node.index for node in pairs.values()}
+            before = settled(self.old, lambda node: node.index not in paired and _passes_by(node))
+            after = settled(self.new, lambda node: node.index not in pairs and _passes_by(node))
+            return lambda blob, other: _end(before, blob) == self._made_by(_end(after, other), before, pairs)
+
+        return [compared_by(pairs) for pairs in (self.pairs, {**self.pairs, **self.replaced})]
 
     @cached_property
     def _old_ends(self) -> Mapping[Blob, Blob]:
@@ -60,26 +73,17 @@ class Pairing:
     def _new_ends(self) -> Mapping[Blob, Blob]:
         return settled(self.new, _hands_on)
 
-    @cached_property
-    def _old_blobs(self) -> Mapping[Blob, Blob]:
-        paired = {node.index for node in self.pairs.values()}
-        return settled(self.old, lambda node: node.index not in paired and _passes_by(node))
+    def _counterpart(self, blob: Blob, pairs: Mapping[int, Node]) -> Blob | None:
+        """The blob of the old net that BLOB, of the new one, was by PAIRS; without layers that hand values on."""
+        return self._made_by(_end(self._new_ends, blob), self._old_ends, pairs)
 
-    @cached_property
-    def _new_blobs(self) -> Mapping[Blob, Blob]:
-        return settled(self.new, lambda node: node.index not in self.pairs and _passes_by(node))
-
-    def _counterpart(self, blob: Blob) -> Blob | None:
-        """The blob of the old net that BLOB, of the new one, was; without layers that hand values on."""
-        return self._made_by(_end(self._new_ends, blob), self._old_ends)
-
-    def _made_by(self, blob: Blob, ends: Mapping[Blob, Blob]) -> Blob | None:
-        """The blob, by ENDS, that the old net's counterpart of the maker of BLOB makes. A blob without a maker is found
-        by its name."""
+    def _made_by(self, blob: Blob, ends: Mapping[Blob, Blob], pairs: Mapping[int, Node]) -> Blob | None:
+        """The blob, by ENDS, that the old net's counterpart, by PAIRS, of the maker of BLOB makes. A blob without a
+        maker is found by its name."""
         maker = self.new.producer.get(blob)
         if maker is None:
             return blob
-        node, place = self.pairs.get(maker.index), maker.tops.index(blob)
+        node, place = pairs.get(maker.index), maker.tops.index(blob)
         return _end(ends, node.tops[place]) if node is not None and place < len(node.tops) else None
 
 
@@ -97,7 +101,8 @@ def pair_layers(old: Graph, new: Graph, names: Mapping[str, str] = MappingProxyT
         return pairs
 
     by_name = join(_by_name(old, new, names))
-    by_structure = join(_by_structure(old, new))
+    by_structure = join(_by_structure(old, new, by_name))
+    by_structure |= join(_by_structure(old, new, {**by_name, **by_structure}, without=True))
     found = Pairing(old, new, by_name, by_structure, {}, {})
     replaced = join(_reading_the_same(found, left, taken))
     return Pairing(old, new, by_name, by_structure, replaced, left)
@@ -123,7 +128,7 @@ def _hands_on(node: Node) -> bool:
 
 def _passes_by(node: Node) -> bool:
     """Whether the text of the layers that read the tops of NODE need not change if NODE comes or goes."""
-    return _hands_on(node) or (len(node.tops) == 1 and node.tops[0].name == node.bottoms[0].name)
+    return _hands_on(node) or in_place(node)
 
 
 def _by_name(old: Graph, new: Graph, names: Mapping[str, str]) -> _Found:
@@ -143,8 +148,10 @@ def _by_name(old: Graph, new: Graph, names: Mapping[str, str]) -> _Found:
                     yield node, by_name[key].popleft()
 
 
-def _by_structure(old: Graph, new: Graph) -> _Found:
-    ours, theirs = number_both(old, new)
+def _by_structure(old: Graph, new: Graph, known: Mapping[int, Node], *, without: bool = False) -> _Found:
+    """Layers that compute the same from the same blobs, or from those of layers that are KNOWN to be counterparts.
+    WITHOUT: whether other layers that work in place do not count."""
+    ours, theirs = number_both(old, new, known, without=without)
     for number, node in ours.sources.items():
         other = theirs.sources.get(number)
         if other is not None and node.type == other.type:
@@ -153,14 +160,17 @@ def _by_structure(old: Graph, new: Graph) -> _Found:
 
 
 def _reading_the_same(found: Pairing, left: Mapping[int, Node], taken: set[int]) -> _Found:
-    """The layers that are LEFT of the old net and the new ones, not yet TAKEN, whose first bottom is the same blob,
-    both linear or neither: a Softmax that goes is not replaced by the Deconvolution that reads the scores now."""
+    """The layers that are LEFT of the old net and the new ones, not yet TAKEN, whose first bottom is the same blob, or
+    that of layers found before, both linear or neither: a Softmax that goes is not replaced by the Deconvolution that
+    reads the scores now."""
     readers: dict[tuple[Blob, bool], deque[Node]] = defaultdict(deque)
     for node in left.values():
         if node.bottoms:
             readers[_end(found._old_ends, node.bottoms[0]), row_of(node.type).linear].append(node)
+    pairs = dict(found.pairs)
     for other in found.new.nodes:
-        if other.index not in taken and other.bottoms and (read := found._counterpart(other.bottoms[0])):
+        if other.index not in taken and other.bottoms and (read := found._counterpart(other.bottoms[0], pairs)):
             candidates = readers.get((read, row_of(other.type).linear))
             if candidates:
-                yield candidates.popleft(), other
+                pairs[other.index] = candidates.popleft()
+                yield pairs[other.index], other

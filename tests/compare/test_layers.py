@@ -121,6 +121,59 @@ def test_a_layer_of_another_kind_replaces_one_that_is_gone() -> None:
     assert told(compared(BASE + old, BASE + new)) == ["replaced pool > flat, kernel_size 2 None None, retyped"]
 
 
+MORE = layer("r2", "ReLU", "c2", "c2") + fc("fc", "c2", 3) + layer("pool", "TanH", "fc", "p")
+LONGER = BASE.replace(fc("fc", "c2", 3), MORE) + layer("prob", "Softmax", "p", "prob")
+EARLIER = [
+    ("num_output: 4", "num_output: 8"),
+    ("kernel_size: 3", "kernel_size: 1"),
+    ('type: "Convolution"', 'type: "Deconvolution"'),
+    ('type: "ReLU"', 'type: "Sigmoid"'),
+    ('name: "c1"', 'name: "first"'),
+    ('name: "r1" type: "ReLU"', 'name: "first" type: "Sigmoid"'),
+    (layer("r1", "ReLU", "c1", "c1"), ""),
+    ("dim: 10", "dim: 12"),
+]
+LATER = [
+    ('name: "c2"', 'name: "later"'),
+    (MORE, conv("later", "c2", 3).join(MORE.split(fc("fc", "c2", 3))).replace('bottom: "fc"', 'bottom: "later"')),
+    (MORE, MORE.replace("fc", "later").replace("num_output: 3", "num_output: 5")),
+    (MORE, MORE.replace("fc", "later")),
+    (layer("r2", "ReLU", "c2", "c2"), layer("later", "TanH", "c2", "c2")),
+    (layer("r2", "ReLU", "c2", "c2") + fc("fc", "c2", 3), layer("later", "TanH", "c2") + fc("fc", "later", 3)),
+    (layer("r2", "ReLU", "c2", "c2"), ""),
+    ('bottom: "p"', 'bottom: "fc"'),
+]
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_change_does_not_affect_what_is_told_of_later_layers(earlier: tuple[str, str]) -> None:
+    before = LONGER.replace(*earlier, 1)
+    first = told(compared(LONGER, before))
+    assert before != LONGER and len(first) <= 1
+    for later in LATER:
+        changed = LONGER.replace(*later, 1)
+        both = changed.replace(*earlier, 1)
+        assert changed != LONGER and both != changed
+        assert told(compared(LONGER, both)) == [*first, *told(compared(LONGER, changed))], later
+
+
+def test_all_layers_behind_a_replaced_one_can_have_other_names() -> None:
+    changed = LONGER
+    for name in ("c1", "r1", "c2", "r2", "fc", "pool", "prob"):
+        changed = changed.replace(f'"{name}"', f'"{name}-x"')
+    assert {each.match for each in compared(LONGER, changed)[1:]} == {LayerMatch.STRUCTURE}
+    pairs = compared(LONGER, changed.replace("num_output: 4", "num_output: 8", 1))
+    assert [each.old and each.old.name for each in pairs] == ["data", "c1", "r1", "c2", "r2", "fc", "pool", "prob"]
+    assert not any(each.rewired for each in pairs)
+
+
+def test_the_reader_of_a_replaced_layer_is_not_rewired() -> None:
+    changed = LONGER.replace(fc("fc", "c2", 3), fc("later", "c2", 5)).replace('bottom: "fc"', 'bottom: "later"')
+    assert told(compared(LONGER, changed)) == ["replaced fc > later, inner_product_param.num_output 3 5 None"]
+    beside = LONGER.replace('bottom: "p"', 'bottom: "fc"').replace('type: "TanH"', 'type: "Sigmoid"')
+    assert told(compared(LONGER, beside)) == ["name pool, retyped", "name prob, rewired"]
+
+
 def test_layers_of_one_name_are_paired_by_type_and_in_order() -> None:
     layers = [layer("x", kind, "data", f"t{place}") for place, kind in enumerate(("ReLU", "TanH", "ReLU"))]
     pairs = compared(data() + "".join(layers), data() + layers[1] + layers[0] + layers[2])
