@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import prod, sqrt
+from math import inf, prod, sqrt
 from typing import NamedTuple
 
 from caffe_fcn.display import printable
@@ -20,6 +20,7 @@ from caffe_fcn.engines.protocol import Array, ShapedNet
 from caffe_fcn.errors import EngineError, LoweringError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.layers.shape import TooLargeError
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Shapes, Unknown, show
 from caffe_fcn.net.source import SourceNet
@@ -207,8 +208,14 @@ def _picture(model: PictureNet, settings: RunSettings, picture: Picture, size: S
 
 def _small_enough(model: PictureNet, size: Size) -> Size:
     """Return SIZE, or a smaller size that MODEL takes, if it takes any size and the blobs would be large."""
-    needed = _needed(model, size)
-    less = scaled(size, sqrt(ENOUGH / needed)) if needed > ENOUGH and model.fixed is None else size
+    if model.fixed is not None:
+        return size
+    less, needed = size, _needed(model, size)
+    while needed == inf and model.takes(less):  # halved until Caffe can have the blobs, so that they can be counted
+        less = scaled(less, 1 / 2)
+        needed = _needed(model, less)
+    if needed > ENOUGH:
+        less = scaled(less, sqrt(ENOUGH / needed))
     return less if model.takes(less) else size
 
 
@@ -216,16 +223,21 @@ def _check_memory(model: PictureNet, size: Size) -> None:
     """Raise EngineError if the blobs of MODEL on a picture of SIZE are too large."""
     needed = _needed(model, size)
     if needed > MOST:
+        told = f"more than {MOST / (1 << 30):.0f}" if needed == inf else f"{needed / (1 << 30):.1f}"
         raise EngineError(
-            f"the activations need {needed / (1 << 30):.1f} GiB on a picture of {show(size)} pixels",
+            f"the activations need {told} GiB on a picture of {show(size)} pixels",
             source=model.source,
             hint=advise("give a smaller ", Option("input_size")),
         )
 
 
-def _needed(model: PictureNet, size: Size) -> int:
-    """Return the bytes of all blobs of MODEL on a picture of SIZE."""
-    return sum(map(_bytes, model.shapes(size).blobs.values()))
+def _needed(model: PictureNet, size: Size) -> float:
+    """Return the bytes of all blobs of MODEL on a picture of SIZE; infinity if one has more values than a blob of Caffe
+    can have. Raises ShapeError if MODEL does not accept SIZE."""
+    try:
+        return sum(map(_bytes, model.shapes(size).blobs.values()))
+    except TooLargeError:
+        return inf
 
 
 def _bytes(shape: Shape | Unknown) -> int:

@@ -15,10 +15,11 @@ from PIL import Image
 import caffe_fcn
 from caffe_fcn.engines.nets import one_net
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
-from caffe_fcn.errors import EngineError, LoweringError
+from caffe_fcn.errors import EngineError, LoweringError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
 from caffe_fcn.inspection.inspect import open_inspected
 from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.shapes import inference
 from caffe_fcn.onnx.scope import ALL
 from caffe_fcn.page import observing
 from caffe_fcn.page.activation_tiles import reduced, tiles_of_values
@@ -209,6 +210,20 @@ def test_a_net_for_any_size_gets_the_picture_as_it_is(tmp_path: Path, monkeypatc
     for picture in (None, PICTURE):
         sized = panels_of(*files, picture=picture, options=ReportOptions(input_size=(30, 40)))
         assert sized["data"].blobs[0].shape == "1×1×30×40"
+
+
+def test_blobs_that_caffe_cannot_have_make_the_picture_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    param = "convolution_param { num_output: 2 kernel_size: 3 bias_term: false }"
+    blobs = {"conv": [RANDOM.normal(size=(2, 1, 3, 3)).astype("f4")]}
+    files = written(tmp_path, input_layer(1, 1, 8, 8) + layer("conv", "Convolution", param), **blobs)
+    monkeypatch.setattr(inference, "MAX_COUNT", 5000)
+    found = panels_of(*files, picture=np.zeros((200, 100), np.uint8))
+    assert found["conv"].about == "On the picture, made smaller, 50×25 pixels."
+    monkeypatch.setattr(observing, "ENOUGH", 4 * 900)
+    assert "made smaller, 26×13" in panels_of(*files, picture=np.zeros((200, 100), np.uint8))["conv"].about
+    monkeypatch.setattr(inference, "MAX_COUNT", 10)  # not even the smallest: an error that tells the reason
+    with looked_at(*files, picture=np.zeros((200, 100), np.uint8)) as source, pytest.raises(ShapeError):
+        activations_panels(source)
 
 
 def test_the_test_pattern_is_fixed_and_has_all_values() -> None:
