@@ -13,8 +13,8 @@ from caffe_fcn.inspection.words import shape_of
 NAME, TYPE, CHIP, LABEL = 12.0, 11.0, 10.0, 10.5
 """The sizes of the font."""
 PADDING, CHIP_HEIGHT = 10, 16
-_LEAST, _WIDEST = 110, 260
-"""The least width of a box, and the greatest one that its texts ask for."""
+_LEAST, _WIDEST, _WIDEST_TYPE = 110, 260, 340
+"""The least width of a box, and the greatest ones that its texts, and its type with its numbers, ask for."""
 _LINE, _CHIP_STEP, _REMARK_STEP = 15, 20, 14
 _MOST_REMARKS = 4
 _SIDE = 6
@@ -64,7 +64,7 @@ def measure(box: DrawnBox, far: Sequence[str] = ()) -> Measure:
     room = pill_width(pill) + 8 if pill else 0
     inner = _WIDEST - 2 * PADDING
     name = fitted(layer.name, NAME, inner - room, bold=True)
-    kind = fitted(kind, TYPE, inner)
+    kind = fitted(kind, TYPE, _WIDEST_TYPE - 2 * PADDING)
     texts = [f"{SIGNS[each.mark]}{_kind(each)}" for each in box.folded]
     chips = [(fitted(text, CHIP, inner - 12), pill_width(fitted(text, CHIP, inner - 12))) for text in texts]
     labels = [_label(blob, box) for blob in box.blobs]

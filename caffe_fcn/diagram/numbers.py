@@ -115,19 +115,22 @@ def _same(extents: Shape) -> str:
 
 
 def _fields(param: Any, whole: bool) -> Iterator[str]:
-    """The fields of PARAM that are given and short, with those of its window if WHOLE."""
+    """The fields of PARAM that are given and short; with WHOLE those of its window too, and those with their default.
+    The type stands before them, so that its name is left out: "ratio" of Dropout, not "dropout ratio"."""
+    begin = param.DESCRIPTOR.name.removesuffix("Parameter").lower()
     for field, value in param.ListFields():
-        about_window = field.name.startswith(_WINDOW)
-        if field.message_type is not None or field.name in (*_HIDDEN, *_MODES) or (about_window and not whole):
+        usual = field.name.startswith(_WINDOW) or (not field.is_repeated and value == field.default_value)
+        if field.message_type is not None or field.name in (*_HIDDEN, *_MODES) or (usual and not whole):
             continue
-        words = field.name.replace("_", " ")
+        words = field.name.removeprefix(f"{begin}_").replace("_", " ")
         yield words if value is True else f"{words} {_value(field, value)}"
 
 
 def _value(field: Any, value: Any) -> str:
     if not isinstance(value, str | bytes | bool | int | float):
         items = list(value[:4])
-        return "×".join(_value(field, item) for item in items) + ("…" if len(value) > len(items) else "")
+        sign = "×" if field.name.startswith(_WINDOW) else " "
+        return sign.join(_value(field, item) for item in items) + ("…" if len(value) > len(items) else "")
     if field.enum_type is not None:
         found = field.enum_type.values_by_number.get(value)
         return found.name if found else str(value)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST = 96
-"""The maximum height and width of a map in a picture."""
+"""The maximum height and width of a map in a picture with several."""
 
 _IMAGE = 224
-"""The same of the input of a net."""
+"""The same of the input of a net, and of a single map."""
 
 _SMALL, _MANY, _FEW = 16, 64, 32
 """Of maps of at most this size, so many channels are shown at most; of larger ones fewer."""
@@ -72,8 +72,8 @@ def tiles_of_image(name: str, values: NDArray[Any], order: tuple[int, int, int])
         small, zero = 2 * small - limit[0], "black"
     pixels = in_colour(small[list(order)][None], limit)
     size = _reduced(values.shape[2:], small.shape[1:])
-    words = f"the input {name} in colour, as the net gets it{size}; zero is {zero}"
-    return colour_picture(joined(pixels[None], 0), words, sentence(words))
+    words = f"in colour, as the net gets it{size}; zero is {zero}"
+    return colour_picture(joined(pixels[None], 0), f"input {name} {words}", sentence(words))
 
 
 def _maps(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
@@ -82,7 +82,7 @@ def _maps(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
     outer, size = values.shape[1:-2], values.shape[-2:]
     shown = sample(len(values), _MANY if max(size) <= _SMALL else _FEW)
     slices = tuple(extent // 2 for extent in outer)
-    tiles = reduced(values[(list(shown), *slices)], _LARGEST)
+    tiles = reduced(values[(list(shown), *slices)], _LARGEST if len(shown) > 1 else _IMAGE)
     words = f"{part_of(len(shown), len(values), 'channel')}, {shape_of(size)}{_reduced(size, tiles.shape[1:])}"
     if outer:
         words += f", slice {', '.join(str(place + 1) for place in slices)} of {shape_of(outer)}"

@@ -78,6 +78,7 @@ def _document(each: PanelMap) -> Mapping[str, Any]:
         "classes": [[known.number, known.name, *known.decimals, known.peak] for known in each.classes],
         "shown": each.shown,
         "chosen": each.chosen,
+        "faint": each.faint,
         "top": len(each.top),
         "data": base64.b64encode(zlib.compress(parted, 9)).decode("ascii"),
     }

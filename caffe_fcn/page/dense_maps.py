@@ -34,6 +34,9 @@ _PAIR = 2
 _PLACES, _SMALL, _SMALL_PLACES = 4, 0.01, 6
 """The maximum number of decimal places of values from 0 to 1, as probabilities are; and if all of a class are small."""
 
+_FAINT = 0.1
+"""A class whose values stay below this share of the fixed colours can hardly be seen in them."""
+
 _LAYERS = 3
 """The maximum number of layers that a note names."""
 
@@ -72,7 +75,8 @@ class PanelMap:
     highest value of the fixed colours. CELLS along both axes are those of the net, POOLED × POOLED of them one cell of
     the page.
 
-    CLASSES has those whose map is in PLANES, SHOWN of them in the order of the chooser, and then others. TOP has for
+    CLASSES has those whose map is in PLANES, SHOWN of them in the order of the chooser, and then others. The CHOSEN one
+    comes first; it is FAINT if it can hardly be seen in the fixed colours. TOP has for
     each cell its top classes as numbers in CLASSES, VALUES their codes. All are of 16 bits.
     """
 
@@ -87,6 +91,7 @@ class PanelMap:
     classes: tuple[PanelClass, ...]
     shown: int
     chosen: int
+    faint: bool
     top: NDArray[Any]
     values: NDArray[Any]
     planes: NDArray[Any]
@@ -130,6 +135,7 @@ def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: str
         ),
         shown=len(shown),
         chosen=chosen,
+        faint=float(rows[chosen].max()) < span[0] + _FAINT * (span[1] - span[0]),
         top=places[top].astype("<u2"),
         values=coded(np.take_along_axis(values, top, 0), decimals, places[top]),
         planes=np.stack([coded(rows[at], decimals, at) for at in range(len(shown))]),

@@ -95,11 +95,15 @@ def _geometry(geometry: Geometry | None) -> tuple[Fact, ...]:
     if geometry is None:
         return ()
     return (
-        Fact("receptive field", f"{axes(windows(geometry))} pixels"),
+        Fact("receptive field", _pixels(axes(windows(geometry)))),
         Fact("stride", axes(geometry.stride)),
         Fact("offset", axes(geometry.offset)),
-        Fact("a sliding window", _EXACT[geometry.exactness]),
+        Fact("as a sliding window", _EXACT[geometry.exactness]),
     )
+
+
+def _pixels(extents: str) -> str:
+    return f"{extents} pixel{'s' if extents != '1' else ''}"
 
 
 def _window(geometry: Geometry | None) -> tuple[int | None, str]:

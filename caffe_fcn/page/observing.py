@@ -163,6 +163,7 @@ def observed(source: PageSource) -> Observed:
         picture, what = _pattern(model, asked_size or _small_enough(model, model.nominal))
     else:
         picture, what = _picture(model, settings, picture_from(given, model.channels), asked_size)
+    what += ", transposed for the net" if source.preparation.column_major else ""
     _check_memory(model, picture.size)
     box = Box(0, 0, *picture.size)
     item = settings.steps.blob(picture.read(box), box, frame_of(picture))[None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _MOST_TENTHS = 1000
+_COMMAND = re.compile("`([^`]+)`")
 
 
 class Inlined(NamedTuple):
@@ -52,7 +54,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters |= {"png": png, "percent": percent}
+    environment.filters |= {"png": png, "percent": percent, "marked": marked}
     return environment
 
 
@@ -70,11 +72,17 @@ def png(data: bytes) -> Any:
 
 
 def percent(share: float) -> str:
-    """Return SHARE, 0 to 1, as a percentage with a suitable number of digits."""
-    tenths = round(share * _MOST_TENTHS)
+    """Return SHARE, 0 to 1, as a percentage with one decimal."""
     if not share:
-        return "0 %"
-    return "< 0.1 %" if tenths < 1 else f"{tenths / 10:.3g} %"
+        return "0%"
+    return "< 0.1%" if round(share * _MOST_TENTHS) < 1 else f"{share:.1%}"
+
+
+def marked(text: str) -> Any:
+    """Return TEXT as HTML, with commands in it, which stand between backquotes, marked as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(visible(text)))))
 
 
 @lru_cache

@@ -170,7 +170,8 @@ def _table(view: KernelView) -> TilePicture:
 
 
 def _begin(view: KernelView) -> str:
-    return "windows on its map, the kernels of the Convolution that it becomes; " if view.over_map else ""
+    told = "windows on the map that it reads, which are the kernels of the Convolution that it becomes; "
+    return told if view.over_map else ""
 
 
 def _own_scales(values: NDArray[Any], axes: tuple[int, ...], along: int = 0) -> NDArray[Any]:

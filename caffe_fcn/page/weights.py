@@ -120,8 +120,12 @@ def _title(node: Node, place: int, tensors: Sequence[Tensor], *, linear: bool) -
     """Return what the blob at PLACE of NODE is."""
     if linear and place < len(_LINEAR):
         return _LINEAR[place]
-    measured = row_of(node.type).measured([tensor.shape for tensor in tensors])
-    return f"blob {place}, measured in training" if place in measured else f"blob {place}"
+    row, shapes = row_of(node.type), [tensor.shape for tensor in tensors]
+    fillers = row.fillers(node.layer, shapes)
+    if place < len(fillers) and fillers[place].endswith("bias_filler"):
+        return "bias"
+    name = row.contents[place] if place < len(row.contents) else f"blob {place}"
+    return f"{name}, measured in training" if place in row.measured(shapes) else name
 
 
 # ---- Filters ----

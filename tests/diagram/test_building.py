@@ -73,10 +73,10 @@ def test_what_is_unknown_is_drawn_so() -> None:
         ("→ 10", layer("InnerProduct", "inner_product_param { num_output: 10 bias_term: false }")),
         ("SUM", layer("Eltwise", bottom="data data")),
         ("PROD", layer("Eltwise", "eltwise_param { operation: PROD }", bottom="data data")),
-        ("dropout ratio 0.4", layer("Dropout", "dropout_param { dropout_ratio: 0.4 }")),
+        ("ratio 0.4", layer("Dropout", "dropout_param { dropout_ratio: 0.4 }")),
         ("local size 5, alpha 0.0001", layer("LRN", "lrn_param { local_size: 5 alpha: 0.0001 }")),
         ("", layer("ReLU")),
-        ("order 0×2×3×1", layer("Permute", "permute_param { order: [0, 2, 3, 1] }")),
+        ("order 0 2 3 1", layer("Permute", "permute_param { order: [0, 2, 3, 1] }")),
     ],
 )
 def test_a_box_tells_the_numbers_of_its_layer(told: str, text: str) -> None:

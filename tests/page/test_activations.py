@@ -193,6 +193,8 @@ def test_the_memory_of_the_net_is_free_afterwards(monkeypatch: pytest.MonkeyPatc
 def test_the_panel_says_what_the_net_ran_on() -> None:
     assert panels_of(*NET)["conv1"].about == "On a test pattern of 20×20 pixels."
     assert panels_of(*NET, picture=PICTURE)["conv1"].about == "On scattered.png, resized to 20×20 pixels."
+    turned = PreparationOptions(column_major=True)
+    assert "pixels, transposed for the net." in panels_of(*NET, picture=PICTURE, preparation=turned)["conv1"].about
     array = np.zeros((20, 20), np.uint8)
     assert panels_of(*NET, picture=array)["conv1"].about == "On the picture, 20×20 pixels."
 
@@ -369,6 +371,12 @@ def test_large_maps_are_reduced_to_means_of_areas() -> None:
     assert found[1, 0, 0] == pytest.approx(maps[1, :3, :3].mean())
     assert found[0, -1, -1] == pytest.approx(maps[0, 198:, 129:].mean())
     assert reduced(maps, 200) is maps
+
+
+def test_a_single_map_is_larger_than_one_of_many() -> None:
+    maps = RANDOM.normal(size=(1, 2, 200, 200))
+    one, two = (tiles_of_values("x", each, 1) for each in (maps[:, :1], maps))
+    assert opened(one).width == 200 and opened(two).width == 2 * 67 + 1
 
 
 def test_the_input_is_shown_in_colour(tmp_path: Path) -> None:

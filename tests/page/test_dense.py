@@ -228,6 +228,13 @@ def test_all_but_the_background_comes_first(tmp_path: Path) -> None:
     assert asked.classes[asked.chosen].name == "dog"
 
 
+def test_a_faint_class_is_told_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = answered(PLAIN, tmp_path)[1].results[0].levels[0].scores.values().reshape(4, -1).max(1)
+    monkeypatch.setattr(dense_maps, "_FAINT", float(np.sort(peaks)[1:3].mean()))
+    told = [answered(PLAIN, tmp_path, wanted=str(each))[0].document["maps"][0]["faint"] for each in range(4)]
+    assert told == (peaks < np.median(peaks)).tolist()
+
+
 def test_numbers_that_are_no_scores_keep_their_order(tmp_path: Path) -> None:
     panel, _ = answered(SEVERAL, tmp_path)
     scores, values = panel.maps

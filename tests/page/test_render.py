@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from caffe_fcn.page.render import marked
 from tests.page.pages import ATTRIBUTES_WITH_ADDRESSES, html_of, page_of, parsed
 from tests.paths import GOLDEN, ROOT
 
@@ -123,6 +124,11 @@ def test_hostile_names_are_text(hostile: str) -> None:
     assert any("x" * 99 + "…" in each for each in names) and not any("x" * 100 in each for each in names)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]", hostile)
     assert found.all("title")[0].text.startswith("<script>alert(1)</script>")
+
+
+def test_commands_are_marked_and_nothing_else() -> None:
+    told = marked("run `caffe-fcn convert <b>` & `x`, not a ` alone")
+    assert told == "run <code>caffe-fcn convert &lt;b&gt;</code> &amp; <code>x</code>, not a ` alone"
 
 
 def test_headings_are_in_order(page: str) -> None:

@@ -42,6 +42,35 @@ def normal(*shape: int) -> np.ndarray:
     return RANDOM.normal(size=shape).astype("f4")
 
 
+# ---- Names ----
+
+
+def test_blobs_are_called_by_what_they_hold(tmp_path: Path) -> None:
+    biased = "scale_param { bias_term: true }"
+    text = input_layer(1, 2, 4, 4) + layer("bn", "BatchNorm") + layer("scale", "Scale", biased)
+    text += layer("prelu", "PReLU") + layer("bias", "Bias")
+    text += layer("conv", "Convolution", "convolution_param { num_output: 2 kernel_size: 1 }")
+    text += layer("shift", "Scale", f'bottom: "bn" {biased[:-1]} axis: 0 }}')
+    two, one = np.ones(2), np.ones(1)
+    kinds: dict[str, list[np.ndarray]] = {
+        "bn": [two, two, one],
+        "scale": [two, two],
+        "prelu": [two],
+        "bias": [two],
+        "shift": [np.ones((1, 2, 4, 4))],
+    }
+    files = written(tmp_path, text, **kinds, conv=[np.ones((2, 2, 1, 1)), two])
+    told = {name: [blob.title for blob in weights_of(*files, name).blobs] for name in (*kinds, "conv")}
+    assert told == {
+        "bn": [f"{each}, measured in training" for each in ("means", "variances", "divisor of both")],
+        "scale": ["factors", "bias"],
+        "prelu": ["slopes"],
+        "bias": ["bias"],
+        "shift": ["bias"],
+        "conv": ["weights", "bias"],
+    }
+
+
 # ---- Numbers ----
 
 
@@ -211,7 +240,7 @@ def test_an_inner_product_is_shown_as_the_kernels_that_it_becomes(tmp_path: Path
     expected = written(tmp_path / "conv", other, fc=[kernels.read(0, kernels.count).reshape(kernels.shape)])
     one, two = (weights_of(*each, "fc").blobs[0].picture for each in (files, expected))
     assert one is not None and two is not None and one.png == two.png
-    assert "windows on its map" in one.caption.lower() and "windows" not in two.caption.lower()
+    assert "windows on the map" in one.caption.lower() and "windows" not in two.caption.lower()
 
 
 def test_kernels_of_one_cell_are_a_matrix(tmp_path: Path) -> None:

@@ -165,6 +165,8 @@ class LayerType(NamedTuple):
     linear: bool = False
     """Whether each value of a top is a sum of values of the bottom times weights of the first parameter blob, plus the
     bias of its channel if there is one."""
+    contents: tuple[str, ...] = ()
+    """What the parameter blobs hold, in words, if it is no bias."""
     measured: Callable[[Sequence[Shape]], Collection[int]] = none_measured
     """The positions of the parameter blobs that are measured in training and not learned, given their shapes."""
 

@@ -333,6 +333,8 @@
       mark: find(".map-mark"), heat: document.createElement("canvas"),
       range: control("range").value, opacity: control("opacity").value / 100, cell: undefined,
     };
+    const first = page.maps[Number(control("map").value)];
+    if (first.faint) state.range = control("range").value = "own";
     state.lines = tableLines(state, Math.max(...page.maps.map((map) => map.top)));
     state.stage.style.setProperty("--map-ratio", String(page.size[1] / page.size[0]));
     find(".map-scale").style.setProperty("--map-ratio", String(page.size[1] / page.size[0]));
