@@ -282,11 +282,11 @@ def test_the_graph_is_made_larger_and_smaller(window: Any) -> None:
 
 def test_the_filter_leaves_the_layers_that_it_names(window: Any) -> None:
     window.get_by_label("Filter by name or type").fill("relu")
-    shown = window.locator("details.net-layer:visible h3").all_inner_texts()
+    shown = window.locator("details.net-layer:visible h3").all_text_contents()
     assert shown and all("relu" in each for each in shown)
     assert window.locator("#filtered").inner_text() == f"{len(shown)} of 11 layers"
     window.locator("#costs-table a", has_text="conv2").click()
     wait(
         window,
-        "[...document.querySelectorAll('details.net-layer[open]')].some((each) => each.innerText.includes('conv2'))",
+        "[...document.querySelectorAll('details.net-layer[open]')].some((each) => each.textContent.includes('conv2'))",
     )
