@@ -223,8 +223,8 @@ def test_blobs_that_caffe_cannot_have_make_the_picture_smaller(tmp_path: Path, m
     assert found["conv"].about == "On the picture, made smaller, 50×25 pixels."
     monkeypatch.setattr(observing, "ENOUGH", 4 * 900)
     assert "made smaller, 26×13" in panels_of(*files, picture=np.zeros((200, 100), np.uint8))["conv"].about
-    monkeypatch.setattr(inference, "MAX_COUNT", 10)  # not even the smallest: an error that tells the reason
     with looked_at(*files, picture=np.zeros((200, 100), np.uint8)) as source, pytest.raises(ShapeError):
+        monkeypatch.setattr(inference, "MAX_COUNT", 10)  # not even the smallest: an error that tells the reason
         activations_panels(source)
 
 
