@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe_fcn.cli.failures import DONE, FAILED, TROUBLE, exit_codes, explain, tell
+from caffe_fcn.cli.failures import DONE, FAILED, TROUBLE, exit_codes, explain, in_one_line, tell
 from caffe_fcn.cli.nets import File, files_of
 from caffe_fcn.cli.options import file_name, fork_option, not_negative, option_of, selection_options
 from caffe_fcn.cli.options import text as any_text
@@ -16,7 +16,7 @@ from caffe_fcn.cli.streams import print_json, print_lines
 from caffe_fcn.compare.options import DiffOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from caffe_fcn.compare.records import NetDiff
     from caffe_fcn.net.options import Selection
@@ -130,7 +130,7 @@ def _git(words: Sequence[str], choices: dict[str, Any]) -> int:
     """Compare two versions of a file for git, which gives WORDS: path, file, hash and mode of the old version, and of
     the new one; after a rename, also the new path and a message. /dev/null is a version that is not there.
 
-    git stops at any exit code but 0, so an error is part of what is printed.
+    git stops at any exit code but 0, so an error is part of what is printed, and the texts are compared.
     """
     from caffe_fcn.report.diff import StyledLine
 
@@ -142,28 +142,56 @@ def _git(words: Sequence[str], choices: dict[str, Any]) -> int:
         return DONE
     if len(words) not in (7, 9):
         raise click.UsageError(f"--git: expected the seven arguments that git gives, found {len(words)}")
-    path, old, new = words[0], words[1], words[4]
-    told = [StyledLine("head", f"diff --git a/{path} b/{words[7] if len(words) == 9 else path}")]
-    try:
-        told += _told_to_git(old, new, **choices)
-    except (click.ClickException, click.Abort, BrokenPipeError):
-        raise
-    except Exception as error:
-        message = f"caffe-fcn cannot compare the two versions: {explain(error)}"
-        told += [StyledLine("", line) for line in message.split("\n")]
-    print_lines(told, colour=bool(os.environ.get("GIT_PAGER_IN_USE")))
+    path, renamed = words[0], words[7] if len(words) == 9 else words[0]
+    print_lines(
+        [
+            StyledLine("head", f"diff --git a/{path} b/{renamed}"),
+            *_told_to_git((words[1], words[4]), (f"a/{path}", f"b/{renamed}"), **choices),
+        ],
+        colour=bool(os.environ.get("GIT_PAGER_IN_USE")),
+    )
     return DONE
 
 
-def _told_to_git(old: str, new: str, selection: Selection, fork: str | None, **choices: Any) -> list[StyledLine]:
+def _told_to_git(paths: tuple[str, str], names: tuple[str, str], **choices: Any) -> Iterator[StyledLine]:
+    """What differs between the files at PATHS, which are called NAMES: as nets, else as texts. Texts are also told of
+    equal nets: a change of comments is a change."""
+    from caffe_fcn.report.diff import StyledLine
+    from caffe_fcn.report.text_diff import text_differences
+
+    try:
+        told, equal = _nets_to_git(paths, names, **choices)
+        why = ["note: the nets are equal, these files are not"]
+    except (click.ClickException, click.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        told, equal, why = [], True, f"note: not compared as nets: {explain(error)}".split("\n")
+    yield from told
+    if not equal:
+        return
+    there = [os.devnull if path == os.devnull else name for path, name in zip(paths, names, strict=True)]
+    try:
+        found = list(text_differences(*paths, (there[0], there[1])))
+    except OSError as error:
+        found = [StyledLine("", in_one_line(error))]
+    if found or not told:
+        yield from (StyledLine("dim", line) for line in why)
+    yield from found
+
+
+def _nets_to_git(
+    paths: tuple[str, str], names: tuple[str, str], selection: Selection, fork: str | None, **choices: Any
+) -> tuple[list[StyledLine], bool]:
+    """What differs between two nets, and whether they are two that are equal."""
     from caffe_fcn.report.diff import StyledLine, in_short, lines
 
-    there = [path for path in (old, new) if path != os.devnull]
+    there = [File(path, name) for path, name in zip(paths, names, strict=True) if path != os.devnull]
     with ExitStack() as stack:
-        sides = [[File(path)] for path in (there * 2)[:2]]
+        sides = [[each] for each in (there * 2)[:2]]
         found = _compared(stack, sides, selection, fork, DiffOptions(**choices))
     if len(there) == 1:
-        style, what = ("new", "new file") if old == os.devnull else ("old", "deleted file")
-        return [StyledLine(style, f"{what}: {in_short(found)}")]
+        style, what = ("new", "new file") if paths[0] == os.devnull else ("old", "deleted file")
+        return [StyledLine(style, f"{what}: {in_short(found)}")], False
     notes = [StyledLine("dim", f"note: {note}") for note in found.notes]
-    return [*notes, *(line for line in lines(found) if line.text[:4] not in ("--- ", "+++ "))]
+    told = [line for line in lines(found) if line.text[:4] not in ("--- ", "+++ ")]
+    return [*notes, *told], found.equal

@@ -482,9 +482,46 @@ def test_git_shows_the_differences(repository: CommandLine) -> None:
     git(repository, "add", "fcn.prototxt")
     assert "new file: 11 layers" in git(repository, "diff", "--cached")
     (repository.path / "net.prototxt").write_text("layer {")
-    told = git(repository, "diff", "net.prototxt")
-    assert "caffe-fcn cannot compare the two versions: net.prototxt:1:" in told
-    assert told.endswith("\n  layer {\n         ^\n"), "the excerpt has lines of its own"
+    edited = git(repository, "diff", "net.prototxt").splitlines()
+    assert edited[1].startswith("note: not compared as nets: b/net.prototxt:1:8: expected '}'")
+    assert edited[2:6] == ["  layer {", "         ^", "--- a/net.prototxt", "+++ b/net.prototxt"]
+    assert "+layer {" in edited
+
+
+def told_to_git(cli: CommandLine, old: str, new: str) -> list[str]:
+    """What git shows of two versions of a file, without its name."""
+    result = cli.run("diff", "--git", "a", old, "1", "2", new, "3", "4")
+    assert (result.code, result.err) == (0, "")
+    return result.out.decode().splitlines()[1:]
+
+
+def test_git_shows_texts_that_are_no_nets(cli: CommandLine) -> None:
+    cli.write(old="net: 'x'\nbase_lr: 0.1\n\tgamma: 1\n", new="net: 'x'\nbase_lr: 0.2\n\tgamma: 1")
+    lines = told_to_git(cli, "old.prototxt", "new.prototxt")
+    assert lines[0].startswith("note: not compared as nets: a/a:1:1: expected a net") and "?" not in "".join(lines[1:])
+    assert lines[1:] == [
+        *("  net: 'x'", "  ^", "--- a/a", "+++ b/a", "@@ -1,3 +1,3 @@", " net: 'x'"),
+        *("-base_lr: 0.1", "-        gamma: 1", "+base_lr: 0.2", "+        gamma: 1", "\\ No newline at end of file"),
+    ]
+    assert told_to_git(cli, os.devnull, "old.prototxt")[3:6] == ["--- /dev/null", "+++ b/a", "@@ -0,0 +1,3 @@"]
+
+
+def test_git_shows_texts_of_equal_nets(cli: CommandLine) -> None:
+    cli.write(old=data() + layer("r", "ReLU", "data"), new="# why\n" + data() + layer("r", "ReLU", "data"))
+    lines = told_to_git(cli, "old.prototxt", "new.prototxt")
+    assert lines[:2] == ["equal: 2 layers", "note: the nets are equal, these files are not"] and "+# why" in lines
+    assert told_to_git(cli, "old.prototxt", "old.prototxt") == ["equal: 2 layers"]
+
+
+def test_git_shows_that_other_files_differ(cli: CommandLine) -> None:
+    for name, content in (("damaged", b"\0\7\x7f"), ("long", b"#" * (9 << 20)), ("empty", b"")):
+        (cli.path / name).write_bytes(content)
+    (cli.path / "repeated").write_text("".join(f"{place % 150}\n" for place in range(60_000)))
+    (cli.path / "reversed").write_text("".join(f"{place % 150}\n" for place in range(60_000, 0, -1)))
+    assert told_to_git(cli, "damaged", "empty")[1:] == ["Binary files a/a and b/a differ"]
+    for old, new in (("long", "empty"), ("repeated", "reversed")):
+        assert told_to_git(cli, old, new)[-1:] == ["Texts a/a and b/a differ; they are too long to show where"]
+    assert told_to_git(cli, "empty", "gone")[1:] == ["gone: No such file or directory"]
 
 
 def test_what_git_gives(digits: CommandLine) -> None:
