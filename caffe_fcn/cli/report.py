@@ -22,7 +22,7 @@ from caffe_fcn.cli.options import (
     taken,
     text,
 )
-from caffe_fcn.cli.progress import reading
+from caffe_fcn.cli.progress import sections
 from caffe_fcn.cli.run_options import new_size
 from caffe_fcn.cli.streams import print_json
 from caffe_fcn.page.options import ReportOptions
@@ -83,7 +83,7 @@ def report(
         if files.weights is not None:
             stack.enter_context(files.weights)
         options = taken(ReportOptions, choices)
-        with reading(files.weights.size if files.weights is not None else 0, quiet) as progress:
+        with sections(quiet) as progress:
             picture = pictures[0] if pictures else None
             found = save_page(files, out, picture, selection, preparation, options, force=force, progress=progress)
     _tell(found, as_json, quiet)

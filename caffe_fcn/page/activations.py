@@ -20,7 +20,7 @@ from caffe_fcn.net.layers import row_of
 from caffe_fcn.page.activation_tiles import tiles_of_image, tiles_of_values
 from caffe_fcn.page.filters import listed
 from caffe_fcn.page.observing import Observed, observed
-from caffe_fcn.page.records import PageSource
+from caffe_fcn.page.records import PageSource, Progress, Section, no_progress
 from caffe_fcn.page.tiles import TilePicture, number
 from caffe_fcn.page.values import ValuesPanel, drawn, facts_of
 from caffe_fcn.predict.summaries import best_classes
@@ -60,13 +60,22 @@ class ActivationsPanel:
     classes: tuple[ClassScore, ...] = ()
 
 
-def activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]:
-    """Return the activations of the layers of SOURCE, by their positions. Raises CaffeFcnError if the net cannot be
-    run, ExtraError without onnxruntime or pillow."""
+class Activations(NamedTuple):
+    """The activations of a net: PANELS by the positions of layers, and NOTES on how its picture is prepared."""
+
+    panels: Mapping[int, ActivationsPanel]
+    notes: tuple[str, ...] = ()
+
+
+def activations_of(source: PageSource, progress: Progress = no_progress) -> Activations:
+    """Return the activations of the layers of SOURCE. Raises CaffeFcnError if the net cannot be run, ExtraError without
+    onnxruntime or pillow."""
     graph = source.graph
     if graph is None:
-        return {}
+        return Activations({})
     found = observed(source)
+    done = 0
+    progress(Section.ACTIVATIONS, done, found.size)
     images = frozenset(image_inputs(graph, source.shapes)) if source.shapes is not None else frozenset()
     order = (0, 1, 2) if source.preparation.swap_channels else (2, 1, 0)
     positions = {id(node): position for position, node in enumerate(graph.nodes)}
@@ -75,6 +84,8 @@ def activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]:
     classes: dict[int, tuple[ClassScore, ...]] = {}
     constant: dict[Blob, tuple[int, ...]] = {}
     for blob, index, values in found.values():
+        progress(Section.ACTIVATIONS, done, found.size)
+        done += values.nbytes
         node = graph.producer.get(blob, by_index.get(index))
         if node is None:
             continue
@@ -100,8 +111,10 @@ def activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]:
         )
         made.setdefault(position, []).append(panel)
         classes[position] = classes.get(position, ()) + _classes(found, blob, values)
+    progress(Section.ACTIVATIONS, found.size, found.size)
     about = f"On {found.what}."
-    return {place: ActivationsPanel(about, tuple(panels), classes[place]) for place, panels in made.items()}
+    panels = {place: ActivationsPanel(about, tuple(each), classes[place]) for place, each in made.items()}
+    return Activations(panels, found.notes)
 
 
 def _gathered(values: NDArray[Any]) -> Gathering:

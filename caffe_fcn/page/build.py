@@ -6,11 +6,13 @@ other sections are made by one module each, from the same `PageSource`:
 - `page/weights.py`: `weights_panel(source: PageSource, position: int) -> WeightsPanel | None`, called once for each
   layer with blobs in the file, in the order of the page, so that one layer is in memory at a time. None: nothing to
   show.
-- `page/activations.py`: `activations_panels(source: PageSource) -> Mapping[int, ActivationsPanel]`, called once, only
-  if there are weights. The keys are positions of layers. Without `source.picture` it shows a test pattern, and its
-  panels say so.
-- `page/dense.py`: `dense_panel(source: PageSource) -> DensePanel | None`, called once. None: there is no net with
-  weights.
+- `page/activations.py`: `activations_of(source: PageSource, progress: Progress) -> Activations`, called once, only if
+  there are weights. Its panels have the positions of layers as keys. Without `source.picture` it shows a test pattern,
+  and its panels say so.
+- `page/dense.py`: `dense_panel(source: PageSource, progress: Progress) -> DensePanel | None`, called once. None: there
+  is no net with weights, or it has no map and no picture was given.
+
+Both have notes on how the picture is prepared, which the page shows once, with its other notes.
 
 A function that cannot make its section raises CaffeFcnError, such as ExtraError without an engine. Then the page says
 what it does not have, and why (`Page.left_out`). A PictureError is an error of the page: a picture or an option that
@@ -35,7 +37,7 @@ from caffe_fcn.net.cost import VALUE_BYTES, Total
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Unknown
 from caffe_fcn.net.source import foreign_types
-from caffe_fcn.page.activations import activations_panels
+from caffe_fcn.page.activations import activations_of
 from caffe_fcn.page.dense import DensePanel, dense_panel
 from caffe_fcn.page.graph import graph_panel
 from caffe_fcn.page.layers import first_anchors, layers_of
@@ -50,6 +52,7 @@ from caffe_fcn.page.records import (
     Progress,
     Section,
     StoredRow,
+    no_progress,
 )
 from caffe_fcn.page.weights import weight_bytes, weights_panel
 from caffe_fcn.predict.options import PreparationOptions
@@ -64,29 +67,31 @@ def build_page(
     selection: Selection | None = None,
     preparation: PreparationOptions | None = None,
     options: ReportOptions | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Page:
-    """Return the page of the net in FILES. PICTURE is as in `PageSource`; PROGRESS gets the bytes of the weights that
-    were looked at. Raises CaffeFcnError if the net is impossible or the options do not fit, above all PictureError if
-    the picture, the mean or the labels cannot be used; OSError if a file cannot be read."""
+    """Return the page of the net in FILES. PICTURE is as in `PageSource`. Raises CaffeFcnError if the net is impossible
+    or the options do not fit, above all PictureError if the picture, the mean or the labels cannot be used; OSError if
+    a file cannot be read."""
     looked, source = look_at(files, picture, selection, preparation, options)
     found, model = looked.inspection, looked.model
     layers = () if model is None or looked.shapes is None else tuple(layers_of(found, model.graph, looked.shapes))
     left_out: list[MissingSection] = []
-    layers = _with_weights(source, layers, left_out, progress or (lambda done: None))
-    layers = _with_activations(source, layers, left_out)
+    layers = _with_weights(source, layers, left_out, progress)
+    layers, heard = _with_activations(source, layers, left_out, progress)
+    dense = _dense(source, left_out, progress)
+    heard = (*heard, *(dense.preparation if dense is not None else ()))
     title = printable(found.name) or os.path.basename(found.file)
     return Page(
         title=title,
         version=__version__,
         subtitle=tuple(_subtitle(found)),
         totals=tuple(_totals(looked)),
-        notes=_notes(looked),
+        notes=_notes(looked, heard),
         problems=() if model is None else problems_of(model, found, first_anchors(found)),
         layers=layers,
         stored=() if model is not None else tuple(_stored(found)),
         graph=None if model is None or looked.shapes is None else graph_panel(model.graph, looked.shapes, title),
-        dense=_dense(source, left_out),
+        dense=dense,
         left_out=tuple(left_out),
     )
 
@@ -128,29 +133,30 @@ def _with_weights(
 ) -> tuple[PageLayer, ...]:
     """Return LAYERS with their weights."""
     made, done = [], 0
+    whole = sum(weight_bytes(source, position) for position in range(len(layers)))
     with _left_out(Section.WEIGHTS, source, left_out):
         for position, layer in enumerate(layers):
             made.append(replace(layer, weights=weights_panel(source, position)))
             done += weight_bytes(source, position)
-            progress(done)
+            progress(Section.WEIGHTS, done, whole)
     return (*made, *layers[len(made) :])
 
 
 def _with_activations(
-    source: PageSource, layers: tuple[PageLayer, ...], left_out: list[MissingSection]
-) -> tuple[PageLayer, ...]:
-    """Return LAYERS with their activations."""
+    source: PageSource, layers: tuple[PageLayer, ...], left_out: list[MissingSection], progress: Progress
+) -> tuple[tuple[PageLayer, ...], tuple[str, ...]]:
+    """Return LAYERS with their activations, and notes."""
     if source.weights is None or not layers:
-        return layers
+        return layers, ()
     with _left_out(Section.ACTIVATIONS, source, left_out):
-        panels = activations_panels(source)
-        return tuple(replace(layer, activations=panels.get(place)) for place, layer in enumerate(layers))
-    return layers
+        panels, notes = activations_of(source, progress)
+        return tuple(replace(layer, activations=panels.get(place)) for place, layer in enumerate(layers)), notes
+    return layers, ()
 
 
-def _dense(source: PageSource, left_out: list[MissingSection]) -> DensePanel | None:
+def _dense(source: PageSource, left_out: list[MissingSection], progress: Progress) -> DensePanel | None:
     with _left_out(Section.DENSE, source, left_out):
-        return dense_panel(source)
+        return dense_panel(source, progress)
     return None
 
 
@@ -217,15 +223,16 @@ def _sum(term: str, value: int, missing: int, spell: Callable[[int], str], unit:
     return Fact(term, spell(value), f"{value:,}{unit}")
 
 
-def _notes(looked: InspectedNet) -> tuple[str, ...]:
-    """Return the notes that are not problems, which stand in their own section."""
+def _notes(looked: InspectedNet, heard: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the notes of LOOKED and those HEARD from sections, each once, without problems, which stand in their own
+    section."""
     model = looked.model
     elsewhere: set[str] = set()
     if model is not None:
         elsewhere = {*model.objected, *model.lacking, *foreign_types(node.type for node in model.graph.nodes)}
     if model is not None and model.misfit is not None and model.weights is not None:
         elsewhere.add(model.misfit.within(model.weights.path))
-    return tuple(note for note in looked.inspection.notes if note not in elsewhere)
+    return tuple(note for note in dict.fromkeys((*looked.inspection.notes, *heard)) if note not in elsewhere)
 
 
 def _stored(found: Inspection) -> Iterable[StoredRow]:

@@ -12,17 +12,20 @@ import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
+from math import prod
 from typing import Any
 
 from caffe_fcn.display import printable
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import EngineError
-from caffe_fcn.net.shapes import show
+from caffe_fcn.net.geometry import Exactness, Geometry
+from caffe_fcn.net.shapes import Shape, Unknown, show
 from caffe_fcn.page.backdrop import Backdrop, backdrop_of
 from caffe_fcn.page.dense_maps import PanelMap, panel_map
 from caffe_fcn.page.quantised import CODE
-from caffe_fcn.page.records import PageSource
+from caffe_fcn.page.records import PageSource, Progress, Section, no_progress
 from caffe_fcn.predict.choosing import convertible
 from caffe_fcn.predict.draw import bare, colours
 from caffe_fcn.predict.images.picture import picture_from
@@ -41,13 +44,15 @@ MOST_MAPS = 8
 
 @dataclass(frozen=True)
 class DensePanel:
-    """The panel of a dense net: the picture and its MAPS."""
+    """The panel of a dense net: the picture and its MAPS. The notes on the PREPARATION of the picture are not shown
+    here."""
 
     path: str
     size: tuple[int, int]
     picture: Backdrop
     maps: tuple[PanelMap, ...]
     notes: tuple[str, ...]
+    preparation: tuple[str, ...] = ()
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -84,15 +89,17 @@ def _document(each: PanelMap) -> Mapping[str, Any]:
     }
 
 
-def dense_panel(source: PageSource) -> DensePanel | None:
-    """Return the panel of the net of SOURCE on its picture; None without a net or weights. Raises EngineError if there
-    is no picture, or the net has no map; CaffeFcnError if it cannot be run on the picture, or there is no such class as
-    is asked for."""
+def dense_panel(source: PageSource, progress: Progress = no_progress) -> DensePanel | None:
+    """Return the panel of the net of SOURCE on its picture; None without a net or weights, and without both a picture
+    and a map. Raises EngineError if one of the two is missing; CaffeFcnError if the net cannot be run on the picture,
+    or there is no such class as is asked for."""
     if source.source is None or source.weights is None:
         return None
     picture = source.picture
     if picture is None:
-        raise EngineError("no picture was given; a fully convolutional net makes a map of one")
+        if not _makes_map(source):
+            return None
+        raise EngineError("no picture was given; the net makes a map of one")
     asked = RunOptions(resize=source.options.resize, labels=source.options.labels)
     prepared = prepare(
         source.source,
@@ -110,8 +117,26 @@ def dense_panel(source: PageSource) -> DensePanel | None:
         settings = settings._replace(resize=model.fixed)
     with ExitStack() as stack:
         work = plan(model, picture_from(picture, model.channels), settings)
-        panel = panel_of(model, carry_out(model, work, settings, stack), settings, source.options.wanted)
-    return replace(panel, notes=(*map(_sentence, prepared.notes), *panel.notes))
+        runs = count(1)
+        progress(Section.DENSE, 0, work.runs)
+        answer = carry_out(model, work, settings, stack, done=lambda: progress(Section.DENSE, next(runs), work.runs))
+        panel = panel_of(model, answer, settings, source.options.wanted)
+    return replace(panel, preparation=prepared.notes)
+
+
+def _makes_map(source: PageSource) -> bool:
+    """Return whether an output of the net is a map, as far as its shapes tell."""
+    if source.graph is None or source.shapes is None:
+        return False
+    layers = zip(source.graph.nodes, source.inspection.layers, strict=True)
+    places = {blob: layer.geometry for node, layer in layers for blob in node.tops}
+    return any(_is_map(source.shapes.blobs[blob], places[blob]) for blob in source.graph.outputs)
+
+
+def _is_map(shape: Shape | Unknown, geometry: Geometry | None) -> bool:
+    if not isinstance(shape, tuple) or len(shape) != 4 or geometry is None:
+        return False
+    return geometry.exactness is not Exactness.NOWHERE or prod(shape[2:]) > 1
 
 
 def _no_map(model: PictureNet) -> EngineError:

@@ -51,15 +51,18 @@ _FLOAT = 4
 
 class Observed(NamedTuple):
     """A net that is about to run: on WHAT, in words, with which BLOBS, by their names in the engine. PICTURE: it runs
-    on the user's picture. SETTINGS and OUTPUTS are those of a net for pictures."""
+    on the user's picture, and NOTES are on how that is prepared. SIZE is the number of bytes of all blobs. SETTINGS and
+    OUTPUTS are those of a net for pictures."""
 
     what: str
     picture: bool
     session: OnnxRuntimeSession
     fed: Mapping[str, Array]
     blobs: Mapping[str, Blob]
+    size: int
     settings: RunSettings | None = None
     outputs: tuple[NetOutput, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def values(self) -> Iterator[tuple[Blob, int, Array]]:
         """Return each blob with the index of its layer and its values, the inputs first; the values of one item, where
@@ -168,7 +171,8 @@ def observed(source: PageSource) -> Observed:
     box = Box(0, 0, *picture.size)
     item = settings.steps.blob(picture.read(box), box, frame_of(picture))[None]
     fed = {model.feed: _batch(model.arranged(item), session.inputs[model.feed][0])}
-    return Observed(what, given is not None, session, fed, engine.blobs, settings, model.outputs)
+    whole, notes = int(_needed(model, picture.size)), () if given is None else found.notes
+    return Observed(what, given is not None, session, fed, engine.blobs, whole, settings, model.outputs, notes)
 
 
 def _on_any_values(source: SourceNet, weights: WeightFile, selection: Selection) -> Observed:
@@ -182,7 +186,7 @@ def _on_any_values(source: SourceNet, weights: WeightFile, selection: Selection)
             fixed = not dims or dims[0] is not None
             fed[name] = waves(shape if fixed else (1, *shape[1:]))
     inputs = ", ".join(f"{printable(name)} {show(array.shape)}" for name, array in fed.items())
-    return Observed(f"test values for {inputs}", False, session, fed, engine.blobs)
+    return Observed(f"test values for {inputs}", False, session, fed, engine.blobs, sum(map(_bytes, blobs.values())))
 
 
 def _pattern(model: PictureNet, size: Size) -> tuple[Picture, str]:

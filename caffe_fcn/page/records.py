@@ -187,5 +187,10 @@ class Page:
     left_out: tuple[MissingSection, ...] = ()
 
 
-Progress: TypeAlias = Callable[[int], None]
-"""Called with the bytes of the weights that were looked at so far."""
+Progress: TypeAlias = Callable[[Section, int, int], None]
+"""Called while a section is made: how much is done, and of how much. These are bytes of weights, bytes of activations,
+and for the dense map runs of the net."""
+
+
+def no_progress(section: Section, done: int, whole: int) -> None:
+    """Do nothing."""

@@ -33,6 +33,11 @@ class Inlined(NamedTuple):
     hash: str
 
 
+def check_packages() -> None:
+    """Raise ExtraError if the packages for a page are not installed."""
+    _environment()
+
+
 def render(page: Page) -> str:
     """Return PAGE as HTML. Raises ExtraError without jinja2."""
     environment = _environment()

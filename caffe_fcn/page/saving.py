@@ -11,8 +11,8 @@ from caffe_fcn.inspection.records import InspectedFiles
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.page.build import build_page
 from caffe_fcn.page.options import ReportOptions
-from caffe_fcn.page.records import Page, Progress
-from caffe_fcn.page.render import render
+from caffe_fcn.page.records import Page, Progress, no_progress
+from caffe_fcn.page.render import check_packages, render
 from caffe_fcn.predict.options import PreparationOptions
 
 
@@ -37,7 +37,7 @@ def save_page(
     options: ReportOptions | None = None,
     *,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> SavedPage:
     """Write the page of the net in FILES to OUTPUT, "-" for stdout. The other arguments are as in `build_page`.
 
@@ -47,6 +47,7 @@ def save_page(
     path = os.fspath(output)
     if path != STDOUT:
         check_outputs([path], _inputs(files, picture, preparation, options), force=force)
+    check_packages()  # before the long work
     page = build_page(files, picture, selection, preparation, options, progress)
     data = render(page).encode()
     if path == STDOUT:

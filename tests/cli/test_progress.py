@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from caffe_fcn.cli import progress
-from caffe_fcn.cli.progress import copying, looking
+from caffe_fcn.cli.progress import copying, looking, sections
+from caffe_fcn.page.records import Section
 
 _CODE = re.compile(r"\033\[(\?25[hl]|A|2K)|([\r\n])|([^\033\r\n]+)")
 
@@ -87,6 +88,21 @@ def test_bytes_are_counted(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) 
     assert terminal.lines == ["", ""]
 
 
+def test_sections_of_a_page_have_a_bar_each(terminal: Terminal) -> None:
+    with sections(quiet=False) as tell:
+        tell(Section.WEIGHTS, 1, progress._FROM - 1)
+        assert terminal.written == ""
+        tell(Section.WEIGHTS, 150 << 20, 200 << 20)
+        assert terminal.lines == ["looking at weights  [###############-----]  150 of 200 MiB"]
+        tell(Section.ACTIVATIONS, 0, 80 << 20)  # the section before was left out in the middle
+        assert terminal.lines[0] == "computing activations  [--------------------]  0 of 80 MiB"
+        tell(Section.ACTIVATIONS, 80 << 20, 80 << 20)
+        assert terminal.lines == ["", ""]
+        tell(Section.DENSE, 2, 4)
+        assert terminal.lines[0] == "computing the map  [##########----------]  2/4"
+    assert terminal.lines == ["", ""]
+
+
 def test_an_error_takes_the_bar_away(terminal: Terminal) -> None:
     with pytest.raises(OSError, match="full"), copying(200 << 20, quiet=False) as written:
         assert written is not None
@@ -100,6 +116,8 @@ def test_nobody_looks(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> No
         assert quiet is None and short is None
     with looking("street.png", 1, quiet=False) as done:
         done()
+    with sections(quiet=True) as tell:
+        tell(Section.ACTIVATIONS, 0, 1 << 30)
     monkeypatch.setenv("TERM", "dumb")
     with copying(200 << 20, quiet=False) as dumb, looking("street.png", 9, quiet=False) as done:
         assert dumb is None

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 import caffe_fcn
+from caffe_fcn.page import saving
 from tests.cli.conftest import DIGITS, LENET, CommandLine
 from tests.page.pages import parsed
 from tests.paths import ROOT
@@ -94,6 +95,7 @@ def test_weights_alone(lenet: CommandLine) -> None:
 
 def test_without_jinja_the_extra_is_named(lenet: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.setattr(saving, "build_page", None)  # nothing long is done before
     result = lenet.run("report", "net.prototxt")
     assert result.code == 1 and "caffe-fcn[see]" in result.err
     assert not (lenet.path / "net.html").exists()

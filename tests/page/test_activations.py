@@ -23,7 +23,7 @@ from caffe_fcn.net.shapes import inference
 from caffe_fcn.onnx.scope import ALL
 from caffe_fcn.page import observing
 from caffe_fcn.page.activation_tiles import reduced, tiles_of_values
-from caffe_fcn.page.activations import ActivationsPanel, activations_panels
+from caffe_fcn.page.activations import ActivationsPanel, activations_of
 from caffe_fcn.page.build import build_page
 from caffe_fcn.page.observing import apart, observed
 from caffe_fcn.page.options import ReportOptions
@@ -54,7 +54,7 @@ def panels_of(net: Path, weights: Path, **arguments: Any) -> dict[str, Activatio
     """The activations by the names of layers."""
     with looked_at(net, weights, **arguments) as source:
         assert source.graph is not None
-        found = activations_panels(source)
+        found = activations_of(source).panels
         return {source.graph.nodes[position].name: panel for position, panel in found.items()}
 
 
@@ -124,7 +124,7 @@ def test_too_large_a_net_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPat
         looked_at(*NET) as source,
         pytest.raises(EngineError, match="the activations need"),
     ):
-        activations_panels(source)
+        activations_of(source)
 
 
 def test_a_batch_shows_one_item(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_layers_behind_an_unknown_one_are_left_out(tmp_path: Path) -> None:
         looked_at(*written(tmp_path, text)) as source,
         pytest.raises(LoweringError, match="not supported by the ONNX exporter"),
     ):
-        activations_panels(source)
+        activations_of(source)
 
 
 def test_a_layer_that_is_refused_is_left_out_with_those_behind_it(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_blobs_that_caffe_cannot_have_make_the_picture_smaller(tmp_path: Path, m
     assert "made smaller, 26×13" in panels_of(*files, picture=np.zeros((200, 100), np.uint8))["conv"].about
     with looked_at(*files, picture=np.zeros((200, 100), np.uint8)) as source, pytest.raises(ShapeError):
         monkeypatch.setattr(inference, "MAX_COUNT", 10)  # not even the smallest: an error that tells the reason
-        activations_panels(source)
+        activations_of(source)
 
 
 def test_the_test_pattern_is_fixed_and_has_all_values() -> None:
@@ -254,7 +254,7 @@ def test_nets_without_pictures_get_waves(tmp_path: Path) -> None:
         looked_at(*files, picture=PICTURE) as source,
         pytest.raises(EngineError, match="expected a net with one input"),
     ):
-        activations_panels(source)
+        activations_of(source)
 
 
 def test_volumes_show_the_slice_in_the_middle(tmp_path: Path) -> None:

@@ -281,11 +281,11 @@ def test_what_a_reader_must_know_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 # ---- As part of a page ----
 
 
-def page_with(net: Path, weights: Path, **options: Any) -> Page:
+def page_with(net: Path, weights: Path, scale: float | None = 1 / 255, **options: Any) -> Page:
     """The page of a net with the scattered digits as its picture."""
     files = open_inspected(str(net), str(weights))
-    preparation = PreparationOptions(scale=1 / 255)
     try:
+        preparation = PreparationOptions(scale=scale)
         return build_page(files, DIGITS / "scattered.png", None, preparation, ReportOptions(**options))
     finally:
         if files.weights is not None:
@@ -341,6 +341,20 @@ def test_without_a_picture_there_is_no_map(converted: tuple[Path, Path]) -> None
     page = page_of(*converted)
     assert page.dense is None
     assert "no picture was given" in next(each.reason for each in page.left_out if each.section is Section.DENSE)
+    assert not any("pixels are used" in note for note in page.notes)  # of the test pattern
+
+
+def test_a_net_without_a_map_does_not_ask_for_a_picture() -> None:
+    page = page_of(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel")
+    assert page.dense is None and page.left_out == ()
+
+
+def test_the_page_tells_once_how_the_picture_is_prepared(converted: tuple[Path, Path]) -> None:
+    for files in (converted, (DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel")):
+        page = page_with(*files, scale=None)
+        told = [note for note in page.notes if "pixels are used unchanged" in note]
+        assert len(told) == 1 and render(page).count("pixels are used unchanged") == 1
+        assert (page.dense is not None) == (files == converted)
 
 
 # ---- The picture ----
