@@ -39,7 +39,8 @@ def _lines(found: Verification) -> Iterator[str]:
     how = f"run by {found.engine}" if found.engine else "nothing was run"
     if found.bisection and found.bisection.original_engine not in ("", found.engine):
         how += f", the original by {found.bisection.original_engine}"
-    yield f"{found.fcn}: {_verdict(found)} ({how})"
+    original, new = _titles(found)
+    yield f"{new}: {_verdict(found, original)} ({how})"
     told: list[tuple[str, Status, Sequence[str], Mapping[str, Sequence[str]]]] = []
     if found.weights_proof is not None:
         told.append(("weights", found.weights_proof.status, _weights(found.weights_proof), {}))
@@ -64,19 +65,26 @@ def _lines(found: Verification) -> Iterator[str]:
         yield from (f"    {line}" for line in about)
 
 
-def _verdict(found: Verification) -> str:
+def _titles(found: Verification) -> tuple[str, str]:
+    """Return what to call the original and the new net: their files, or those of their weights if the net is the
+    same."""
+    same = found.net == found.fcn and found.weights != found.fcn_weights
+    return (found.weights, found.fcn_weights) if same else (found.net, found.fcn)
+
+
+def _verdict(found: Verification, original: str) -> str:
     fails = Status.FAILS in found.statuses.values()
     if found.asked is not None and not found.met:
-        return f"expected, of {found.net}, the claim {found.asked.value!r}, found {found.claim.value!r}"
+        return f"expected, of {original}, the claim {found.asked.value!r}, found {found.claim.value!r}"
     if found.bisection is not None:
-        return bisection.verdict(found.bisection, found.net)
+        return bisection.verdict(found.bisection, original)
     if found.new_function is not None:
         verdict = (
             "every proof holds" if found.holds else "a proof fails" if fails else "not every proof was carried out"
         )
-        return f"{found.claim.value}, from {found.net}: {verdict}"
+        return f"{found.claim.value}, from {original}: {verdict}"
     verdict = "is" if found.holds else "is not" if fails else "is not shown to be"
-    return f"{verdict} equivalent to {found.net}" + (f": {found.claim.value}" if found.proven else "")
+    return f"{verdict} equivalent to {original}" + (f": {found.claim.value}" if found.proven else "")
 
 
 def summary(found: Verification) -> str:

@@ -255,6 +255,16 @@ def test_the_first_layer_that_differs(pair: CommandLine) -> None:
             net.verify(*FILES[:2], bisect=True, claim="new-function")
 
 
+@pytest.mark.thorough
+def test_two_snapshots_of_one_net_are_called_by_their_weights(pair: CommandLine) -> None:
+    shutil.copy(pair.path / FILES[1], pair.path / "later.caffemodel")
+    damage(pair.path / "later.caffemodel", "ip1")
+    files = *FILES[:2], FILES[0], "later.caffemodel"
+    told = pair.run("verify", "--bisect", *files).out.decode()
+    assert told.startswith("later.caffemodel: first differs from net.caffemodel in layer 'ip1' ")
+    assert pair.run("verify", *files).out.decode().startswith("later.caffemodel: is not equivalent to net.caffemodel ")
+
+
 # ---- The claim ----
 
 
