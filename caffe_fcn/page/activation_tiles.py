@@ -53,14 +53,14 @@ def tiles_of_values(name: str, values: NDArray[Any], limit: float) -> TilePictur
     shape = values.shape
     tiled = len(shape) > 3 and prod(shape[-2:]) > 1
     if tiled:
-        maps, words = _maps(values.reshape(-1, *shape[2:]))
-        codes = joined(wrapped(coded(maps, limit)), GAP)
+        shown, words = _maps(values.reshape(-1, *shape[2:]))
+        codes = joined(wrapped(coded(shown, limit)), GAP)
     else:
         long = [extent for extent in shape if extent != 1]
         rows = values.reshape(1 if len(long) < 2 else long[0], -1)
-        cells, words = _matrix(rows)
-        codes = coded(cells, limit)
-    return on_one_scale(codes, limit, f"activations {name}, {words}", words, stretched=not tiled)
+        shown, words = _matrix(rows)
+        codes = coded(shown, limit)
+    return on_one_scale(codes, shown, limit, f"activations {name}, {words}", words, stretched=not tiled)
 
 
 def tiles_of_image(name: str, values: NDArray[Any], order: tuple[int, int, int]) -> TilePicture:

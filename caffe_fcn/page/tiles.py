@@ -153,11 +153,15 @@ def picture_of(
     return TilePicture(_png(codes), wide * times, len(codes) * times, alt, caption, scale)
 
 
-def on_one_scale(codes: NDArray[Any], limit: float, alt: str, words: str, *, stretched: bool = True) -> TilePicture:
-    """Return the picture of CODES for numbers of up to LIMIT, which are negative in part, or all of them from zero
-    on. WORDS stand below it."""
+def on_one_scale(
+    codes: NDArray[Any], values: NDArray[Any], limit: float, alt: str, words: str, *, stretched: bool = True
+) -> TilePicture:
+    """Return the picture of CODES for VALUES, which are negative in part, or all of them from zero on. Those of LIMIT
+    and beyond have the strongest colours, which the ends of the scale tell. WORDS stand below it."""
     signed = bool(((codes < ZERO) & (codes > BROKEN)).any())
-    scale = (number(-limit) if signed else "0", number(limit))
+    high = f"{'≥ ' if (values > limit).any() else ''}{number(limit)}"
+    low = f"{'≤ ' if (values < -limit).any() else ''}{number(-limit)}"
+    scale = (low if signed else "0", high)
     return replace(picture_of(codes, alt, sentence(words), scale, stretched=stretched), signed=signed)
 
 

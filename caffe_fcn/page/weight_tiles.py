@@ -136,7 +136,7 @@ def _matrix(view: KernelView, row: str = "filter", column: str = "input") -> Til
 
 def _on_one_scale(values: NDArray[Any], name: str, words: str) -> TilePicture:
     limit = float(strength(values, (0, 1))[0, 0])
-    return on_one_scale(coded(values, limit), limit, f"weights of {name}, {words}", words)
+    return on_one_scale(coded(values, limit), values, limit, f"weights of {name}, {words}", words)
 
 
 def _coloured(view: KernelView, colour: tuple[int, int, int]) -> TilePicture:

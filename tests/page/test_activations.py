@@ -344,6 +344,8 @@ def test_maps_are_drawn_cell_by_cell_on_one_scale() -> None:
     assert picture.alt == "activations x, 2 channels, 2×3"
     above = tiles_of_values("x", np.abs(values), 8)
     assert above is not None and not above.signed and above.scale == ("0", "8")
+    ends = [getattr(tiles_of_values("x", sign * values, 5), "scale", None) for sign in (1, -1)]
+    assert ends == [("−5", "≥ 5"), ("≤ −5", "5")]
 
 
 def test_what_is_no_number_is_marked() -> None:
