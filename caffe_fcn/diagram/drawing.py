@@ -262,7 +262,7 @@ def _lines(boxes: Sequence[PlacedBox], part: _Arranged, bands: Sequence[tuple[in
             if (source, position) not in found:
                 continue
             trunk = [(Point(x, y), Point(x, bands[layers.rank[source]][1]))]
-            for bend in layers.trunks[source, position]:
+            for bend in layers.trunks[source, position][1:]:
                 top, bottom = bands[layers.rank[bend]]
                 trunk.append((Point(at[bend], top), Point(at[bend], bottom)))
             branches = []

@@ -7,8 +7,9 @@ each rank between. Edges from one port share their bends, so a blob that many la
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 _MOST_BENDS = 40_000
@@ -44,11 +45,10 @@ class Layers:
     """The cells of each rank, from left to right."""
     links: list[Link] = field(default_factory=list)
     trunks: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    """The bends of the edges from a port, from the top; an edge passes through as many as there are ranks between."""
+    """For each port its box and the bends of its edges, from the top. An edge passes through as many as there are ranks
+    between."""
     longest: int = 0
     """The number of bends of the longest edges that are routed."""
-    reach: list[int] = field(default_factory=list)
-    """The number of boxes on the longest way from a box to an end."""
 
     def between(self, edge: Edge) -> int:
         """The number of ranks between the ends of EDGE."""
@@ -57,63 +57,46 @@ class Layers:
 
 def layered(boxes: int, edges: Sequence[Edge], ranks: Sequence[int] | None = None) -> Layers:
     """The ranks of BOXES boxes and the bends of EDGES; RANKS are given ones, below each other for every edge."""
-    below: dict[int, list[int]] = defaultdict(list)
-    fed = set()
-    for edge in edges:
-        below[edge.source].append(edge.target)
-        fed.add(edge.target)
-    rank, reach = [0] * boxes, [1] * boxes
-    for box in range(boxes):
-        for other in below[box]:
-            rank[other] = max(rank[other], rank[box] + 1)
-    for box in reversed(range(boxes)):
-        reach[box] += max((reach[other] for other in below[box]), default=0)
-        if box not in fed and below[box]:  # an input lies right above its first reader
-            rank[box] = min(rank[other] for other in below[box]) - 1
+    rank = [0] * boxes
+    for edge in sorted(edges):
+        rank[edge.target] = max(rank[edge.target], rank[edge.source] + 1)
+    fed = {edge.target for edge in edges}
+    for box, found in groupby(sorted(edges), lambda edge: edge.source):
+        if box not in fed:  # an input lies right above its first reader
+            rank[box] = min(rank[edge.target] for edge in found) - 1
     rank = rank if ranks is None else list(ranks)
     rows: list[list[int]] = [[] for _ in range(max(rank, default=-1) + 1)]
     for box, place in enumerate(rank):
         rows[place].append(box)
-    layers = Layers(boxes, rank, rows, reach=reach)
+    layers = Layers(boxes, rank, rows)
     _bend(layers, edges)
     return layers
 
 
 def _bend(layers: Layers, edges: Sequence[Edge]) -> None:
     """Add the bends of EDGES to LAYERS. Bends that begin late come first in a row: they lie inside of longer ones."""
-    ports: dict[tuple[int, int], list[Edge]] = defaultdict(list)
-    for edge in edges:
-        ports[edge.source, edge.port].append(edge)
-    layers.longest = _longest(layers.rank, ports)
-    for key in sorted(ports, key=lambda key: (-layers.rank[key[0]], *key)):
-        trunk = layers.trunks[key] = []
-        for edge in sorted(ports[key], key=lambda edge: layers.rank[edge.target]):
-            between = layers.between(edge)
-            if between > layers.longest:
-                continue
-            while len(trunk) < between:
-                cell, row = len(layers.rank), layers.rank[edge.source] + 1 + len(trunk)
-                layers.rank.append(row)
-                layers.rows[row].append(cell)
-                layers.links.append(_link(edge, trunk, len(trunk), cell))
-                trunk.append(cell)
-            layers.links.append(_link(edge, trunk, between, edge.target))
+    rank = layers.rank
+    layers.longest = _longest(layers, edges)
+    for edge in sorted(edges, key=lambda edge: (-rank[edge.source], edge.source, edge.port, rank[edge.target])):
+        trunk, between = layers.trunks.setdefault((edge.source, edge.port), [edge.source]), layers.between(edge)
+        if between > layers.longest:
+            continue
+        while len(trunk) <= between:
+            cell = len(rank)
+            rank.append(rank[trunk[-1]] + 1)
+            layers.rows[rank[cell]].append(cell)
+            layers.links.append(Link(trunk[-1], cell, edge.shift if len(trunk) == 1 else 0))
+            trunk.append(cell)
+        layers.links.append(Link(trunk[between], edge.target, 0 if between else edge.shift))
 
 
-def _link(edge: Edge, trunk: Sequence[int], bends: int, below: int) -> Link:
-    """The link of EDGE from the last of its first BENDS bends, or from its port, to the cell BELOW."""
-    return Link(trunk[bends - 1], below, 0) if bends else Link(edge.source, below, edge.shift)
-
-
-def _longest(rank: Sequence[int], ports: Mapping[tuple[int, int], Sequence[Edge]]) -> int:
+def _longest(layers: Layers, edges: Sequence[Edge]) -> int:
     """The number of bends of the longest edges that are routed, so that there are not too many in all."""
-    spans = [[rank[edge.target] - rank[source] - 1 for edge in found] for (source, _), found in ports.items()]
-
-    def needed(limit: int) -> int:
-        return sum(max((span for span in found if span <= limit), default=0) for found in spans)
-
-    low, high = 0, max((max(found) for found in spans), default=0)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if needed(middle) <= _MOST_BENDS else (low, middle - 1)
-    return low
+    deepest: dict[tuple[int, int], int] = defaultdict(int)
+    bends = 0
+    for span, source, port in sorted((layers.between(edge), edge.source, edge.port) for edge in edges):
+        bends += span - deepest[source, port]
+        deepest[source, port] = span
+        if bends > _MOST_BENDS:
+            return span - 1
+    return len(layers.rows)

@@ -19,20 +19,18 @@ _MOST_STEPS = 1_000_000
 
 def order(layers: Layers) -> None:
     """Sort the rows of LAYERS."""
-    above: dict[int, list[int]] = defaultdict(list)
-    below: dict[int, list[int]] = defaultdict(list)
+    neighbours: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list))
     for link in layers.links:
-        above[link.below].append(link.above)
-        below[link.above].append(link.below)
+        neighbours[0][link.below].append(link.above)
+        neighbours[1][link.above].append(link.below)
     best, least, idle = [list(row) for row in layers.rows], crossings(layers), 0
     for sweep in range(min(_MOST_SWEEPS, _MOST_STEPS // (len(layers.links) + 1))):
         if not least or idle >= _PATIENCE:
             break
-        _sweep(layers.rows[:: -1 if sweep % 2 else 1], below if sweep % 2 else above)
-        found = crossings(layers)
-        idle = 0 if found < least else idle + 1
+        _sweep(layers.rows[:: -1 if sweep % 2 else 1], neighbours[sweep % 2])
+        found, idle = crossings(layers), idle + 1
         if found < least:
-            best, least = [list(row) for row in layers.rows], found
+            best, least, idle = [list(row) for row in layers.rows], found, 0
     layers.rows[:] = best
 
 

@@ -96,6 +96,14 @@ def test_a_shortcut_leaves_the_main_way_straight() -> None:
     check(drawing)
 
 
+def test_a_box_lies_below_the_middle_of_one_with_several_ports() -> None:
+    diagram = made_of(6, {(at, at + 1) for at in range(5)}, 2)
+    wires = [Wire(at, 0, at + 1) for at in range(5)] + [Wire(0, 1, 4)]
+    drawing = drawing_of(diagram._replace(wires=wires))
+    assert len({box.x + box.measure.width // 2 for box in drawing.boxes}) == 1
+    check(drawing)
+
+
 @pytest.mark.thorough
 def test_many_layers_take_seconds() -> None:
     far = {(0, at) for at in range(2, 2000)} | {(at, 1999) for at in range(1998)}
