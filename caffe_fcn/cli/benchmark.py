@@ -13,7 +13,8 @@ from click.core import ParameterSource
 from caffe_fcn.cli.failures import DONE
 from caffe_fcn.cli.nets import File, open_trained
 from caffe_fcn.cli.progress import looking
-from caffe_fcn.cli.run_files import KINDS, Targets
+from caffe_fcn.cli.run_files import KINDS
+from caffe_fcn.cli.run_options import Wanted
 from caffe_fcn.cli.run_pictures import size_of
 from caffe_fcn.cli.streams import print_json
 from caffe_fcn.engines.registry import ENGINES
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
     from caffe_fcn.predict.preparing import PreparedNet
 
 
-def check_alone(asked: Targets, out_dir: str | None) -> None:
+def check_alone(wanted: Wanted) -> None:
     """Raise UsageError for options that do not go with --benchmark."""
+    asked, out_dir, label, peaks = wanted
     given = next((kind for kind, path in zip(KINDS, asked, strict=True) if path is not None), None)
     if given is not None or out_dir is not None:
         name = "out-dir" if given is None else given.replace("_", "-")
         raise click.UsageError(f"--benchmark writes no files; leave out --{name}")
+    if label is not None or peaks is not None:
+        name = "class" if peaks is None else "peaks"
+        raise click.UsageError(f"--benchmark reports only times; leave out --{name}")
     if click.get_current_context().get_parameter_source("engine") is not ParameterSource.DEFAULT:
         raise click.UsageError("--benchmark times all engines; leave out --engine")
 

@@ -93,7 +93,7 @@ def run(
 
     _check_usage(words, wanted, drawing, options, manner)
     if benchmark:
-        check_alone(wanted.files, wanted.out_dir)
+        check_alone(wanted)
     with ExitStack() as stack:
         net, images = net_and_pictures(stack, words)
         paths = expanded(images)

@@ -396,6 +396,9 @@ def test_all_engines_are_timed(digits: CommandLine) -> None:
     for option in (["-o", "a.npy"], ["--heatmap", "a.png"], ["--out-dir", "a", "--output", ".npy"]):
         result = digits.run("run", *FCN, "scattered.png", "--benchmark", *option)
         assert result.code == 2 and "--benchmark writes no files; leave out" in result.err
+    for option in (["--peaks"], ["--class", "3"]):
+        result = digits.run("run", *FCN, "scattered.png", "--benchmark", *option)
+        assert result.code == 2 and f"--benchmark reports only times; leave out {option[0]}" in result.err
     result = digits.run("run", *FCN, "scattered.png", "--benchmark", "--engine", "onnxruntime")
     assert result.code == 2 and "--benchmark times all engines; leave out --engine" in result.err
     result = digits.run("run", *FCN, "scattered.png", "window.png", "--benchmark")
