@@ -28,6 +28,9 @@ _NOT_INFERENCE = frozenset(
 )
 """Fields, in any message, that have no effect on inference, or that the pairing of the layers compares."""
 
+PAD, PAD_BEHIND = "pad", "pad behind"
+"""The padding of windows as fields."""
+
 BY_STORED_STATISTICS = "batch_norm_param.use_global_stats"
 """The field that says whether a BatchNorm uses stored statistics; by default this depends on the phase."""
 
@@ -109,10 +112,15 @@ def told_windows(windows: Windows) -> dict[str, Shape]:
     return {
         "kernel": windows.kernel,
         "stride": windows.stride,
-        "pad": windows.before,
-        "pad behind": windows.after,
+        PAD: windows.before,
+        PAD_BEHIND: windows.after,
         "dilation": dilation,
     }
+
+
+def pads_evenly(fields: Fields) -> bool:
+    """Whether the windows in FIELDS, if there are any, have the same padding in front and behind."""
+    return fields.get(PAD) == fields.get(PAD_BEHIND)
 
 
 def hashable(fields: Fields) -> tuple[tuple[str, Any], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -62,18 +62,23 @@ def _lists(found: Bisection) -> Iterator[str]:
 
 
 def _layer(each: FirstDifference) -> Iterator[str]:
-    for what, gaps in (("reads", each.inputs), ("makes", (each.output,))):
+    if each.new:
+        yield f"reads the output of {_between(each.new)}, which the original lacks"
+    for what, gaps in (("made from" if each.new else "reads", each.inputs), ("makes", (each.output,))):
         yield from (f"{what} {_name(gap.blob)}: {_gap(gap)}" for gap in gaps)
     yield from map(_field, each.fields)
     yield from map(_blob, each.blobs)
     if each.gone:
-        yield f"the new net lacks before it: {', '.join(map(repr, each.gone))}"
-    if each.new:
-        yield f"the new net has before it: {', '.join(map(repr, each.new))}"
+        yield f"in the original, it reads the output of {_between(each.gone)}, which the new net lacks"
     if each.rewired:
         yield "it reads other blobs than in the original"
     if not (each.fields or each.blobs or each.gone or each.new or each.rewired):
         yield "its fields and its weights are those of the original"
+
+
+def _between(names: Sequence[str]) -> str:
+    """NAMES of layers through which an input of a layer goes."""
+    return ", ".join(first_of([*map(repr, names)], _SHOWN))
 
 
 def _gap(gap: BlobGap) -> str:

@@ -61,7 +61,7 @@ def bisect(original: Party, twin: Party, cause: LayerCause, settings: BisectSett
         nets.sample.given,
         seed,
         engines[0].name,
-        tuple(_told(nets, known.gaps, cause, node, blob) for node, blob in parted.first),
+        tuple(_told(nets, known, cause, node, blob) for node, blob in parted.first),
         agreed=sum(known.gaps[blob].gap.small and not known.gaps[blob].coarse for blob in compared),
         behind=len(parted.behind),
         gone=_names(node for node in pairing.gone.values() if fed.isdisjoint(node.tops)),
@@ -106,6 +106,10 @@ class _Known:
             self.gaps = self._nearest()
         self._widened.update(blob for blob in self.gaps if self._is_doubtful(blob))
         return True
+
+    def between(self, blob: Blob, by: Blob) -> BlobGap | None:
+        """How far BLOB of the new net is from its counterpart BY, None if BY is not one that was measured."""
+        return next((self._judged(each).gap for each in self._measured.get(blob, ()) if each.by == by), None)
 
     def _is_doubtful(self, blob: Blob) -> bool:
         gap = self.gaps[blob].gap
@@ -153,11 +157,9 @@ def _parted(nets: SideBySide, gaps: Mapping[Blob, _Nearest]) -> _Parted:
     return _Parted(first, frozenset(behind & gaps.keys()))
 
 
-def _told(
-    nets: SideBySide, gaps: Mapping[Blob, _Nearest], cause: LayerCause, other: Node, blob: Blob
-) -> FirstDifference:
+def _told(nets: SideBySide, known: _Known, cause: LayerCause, other: Node, blob: Blob) -> FirstDifference:
     """What is known of OTHER, the layer that makes BLOB and differs."""
-    pairs = nets.pairs
+    pairs, gaps = nets.pairs, known.gaps
     node = pairs.pairing.old.producer[pairs.counterparts[blob][0]]
     inputs: dict[Blob, BlobGap] = {}
     gone: list[Node] = []
@@ -173,6 +175,13 @@ def _told(
         lost = pairs.lost(by, read) if len(origins) == 1 and by is not None and read is not None else None
         gone += lost or []
         rewired |= lost is None
+        if (
+            lost
+            and read is not None
+            and not between
+            and (gap := known.between(origins[0], pairs.ahead(read))) is not None
+        ):
+            inputs[origins[0]] = gap  # with the blob that the original reads, not with that before the lost layers
     found = [cause.of(each) for each in (*new.values(), other)]
     explained = all(cause.in_place(each) for each in (*new.values(), other))
     return FirstDifference(

@@ -33,7 +33,8 @@ class ParameterDifference(NamedTuple):
 
 
 class FirstDifference(NamedTuple):
-    """A layer whose INPUTS agree and whose OUTPUT does not, in the original and in the new net, where it is TWIN.
+    """A layer whose OUTPUT does not agree, in the original and in the new net, where it is TWIN, although all blobs
+    before it do. INPUTS: the blobs that it reads, or of which layers that only one net has make what it reads.
 
     FIELDS and parameter BLOBS differ, of this layer or of one between its inputs and it. REWIRED: it reads other blobs.
     GONE and NEW: layers between its inputs and it that only the original, or only the new net has.

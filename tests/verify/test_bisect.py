@@ -14,6 +14,7 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from caffe_fcn.engines.opencv import OpenCv
 from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.files.caffemodel import WeightFile
+from caffe_fcn.report.bisection import layers
 from caffe_fcn.schema import Message
 from caffe_fcn.verify import streaming
 from caffe_fcn.verify.bisection import Bisection, FirstDifference
@@ -60,7 +61,7 @@ def change_middle(name: str, held: dict[str, Message]) -> None:
 def first(found: Bisection) -> FirstDifference:
     assert found.status is FAILS
     (one,) = found.first
-    assert all(gap.small for gap in one.inputs) and not one.output.small
+    assert all(gap.small for gap in one.inputs) != bool(one.gone) and not one.output.small
     return one
 
 
@@ -192,6 +193,9 @@ def test_layers_that_are_missing_new_or_read_another_blob(tmp_path: Path) -> Non
     pair.text(lambda text: text.replace(bent.strip(), ""))
     found = bisected(pair)
     assert found.gone == ("bent",) and (first(found).twin, first(found).gone) == ("norm", ("bent",))
+    told = dict(layers(found))["layer 'norm' (LRN)"]
+    assert told[0].startswith("reads left: off by ")
+    assert told[-1] == "in the original, it reads the output of 'bent', which the new net lacks"
     pair.fcn.write_text(right.replace(bent.strip(), bent + layer("more", "AbsVal", "stem", "abs")))
     pair.text(
         lambda text: text.replace(
@@ -202,6 +206,8 @@ def test_layers_that_are_missing_new_or_read_another_blob(tmp_path: Path) -> Non
     pair.text(lambda text: text.replace('"AbsVal"', '"TanH"'))
     found = bisected(pair)
     assert found.new == ("more",) and (first(found).twin, first(found).new) == ("right", ("more",))
+    told = dict(layers(found))["layer 'right' (Convolution)"]
+    assert told[:2] == ["reads the output of 'more', which the original lacks", "made from stem: the same values"]
     pair.fcn.write_text(right.replace('bottom: "norm" bottom: "right"', 'bottom: "left" bottom: "right"'))
     assert first(bisected(pair)).rewired and first(bisected(pair)).twin == "sum"
 

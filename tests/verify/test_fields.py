@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from caffe_fcn.compare.effective import Fields, effective, hashable
+from caffe_fcn.engines.protocol import ShapedNet
+from caffe_fcn.verify.fields import differing
 from tests.engines.nets import net_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.verify.twins import FAILS, HOLDS, Pair, ends, written
@@ -99,6 +101,22 @@ def test_the_same_said_in_other_words(kind: str, params: str, same: str, tmp_pat
     new = line.replace(params, same) if params else line.replace(" }", f" {same} }}")
     found = pair.text(lambda text: text.replace(line, new)).verify()
     assert ends(found)[:2] == [HOLDS, HOLDS], found.weights_proof
+
+
+def test_one_padding_on_all_sides_is_one_field() -> None:
+    node, other, behind = (
+        net_of(
+            data(shape="1 2 8 8") + layer("x", "Pooling", "data", params=f"pooling_param {{ kernel_size: 3 {pad} }}")
+        )
+        for pad in ("pad: 1", "pad: 0", "pad_l: 1 pad_t: 1 pad_r: 0 pad_b: 0")
+    )
+
+    def told(ours: ShapedNet, theirs: ShapedNet) -> list[str]:
+        nodes = ours.graph.nodes[-1], ours.shapes, theirs.graph.nodes[-1], theirs.shapes
+        return [each.field for each in differing(*nodes, phase="TEST", same_axes=True)]
+
+    assert told(node, other) == ["pad"]
+    assert told(node, behind) == ["pad behind"]
 
 
 @pytest.mark.parametrize(
