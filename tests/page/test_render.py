@@ -126,6 +126,13 @@ def test_hostile_names_are_text(hostile: str) -> None:
     assert found.all("title")[0].text.startswith("<script>alert(1)</script>")
 
 
+def test_text_that_is_no_name_of_a_layer_is_masked_too(tmp_path: Path) -> None:
+    net = tmp_path / "two\x07bells\x1b[31m\u202e.prototxt"
+    net.write_text(net_with(("relu",)), encoding="utf-8")
+    html = html_of(net)
+    assert "bells" in html and not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", html)
+
+
 def test_commands_are_marked_and_nothing_else() -> None:
     told = marked("run `caffe-fcn convert <b>` & `x`, not a ` alone")
     assert told == "run <code>caffe-fcn convert &lt;b&gt;</code> &amp; <code>x</code>, not a ` alone"
