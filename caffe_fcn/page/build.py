@@ -33,6 +33,7 @@ from caffe_fcn.errors import CaffeFcnError, PictureError
 from caffe_fcn.inspection.inspect import look_into
 from caffe_fcn.inspection.records import InspectedFiles, InspectedNet, Inspection, InspectSettings
 from caffe_fcn.inspection.words import FORMATS, count_of, human, human_bytes, shape_of
+from caffe_fcn.net import crops
 from caffe_fcn.net.cost import VALUE_BYTES, Total
 from caffe_fcn.net.options import Selection
 from caffe_fcn.net.shapes import Shape, Unknown
@@ -230,6 +231,7 @@ def _notes(looked: InspectedNet, heard: tuple[str, ...]) -> tuple[str, ...]:
     elsewhere: set[str] = set()
     if model is not None:
         elsewhere = {*model.objected, *model.lacking, *foreign_types(node.type for node in model.graph.nodes)}
+        elsewhere.update(crops.notes({phase: (graph, model.shapes[phase]) for phase, graph in model.graphs.items()}))
     if model is not None and model.misfit is not None and model.weights is not None:
         elsewhere.add(model.misfit.within(model.weights.path))
     return tuple(note for note in dict.fromkeys((*looked.inspection.notes, *heard)) if note not in elsewhere)

@@ -75,7 +75,15 @@ def test_cells_that_are_not_equally_far_apart() -> None:
     text += layer("Crop", "crop_param { offset: 4 }", "data half", "cut", "cut")
     found = apart(text + layer("Eltwise", "", "cut half", "c", "c"))
     steps = 'the cells do not coincide: the cells of "cut" are 1 and those of "half" 2 pixels apart'
-    assert found == {"cut": steps, "c": steps}
+    assert found == {"cut": steps}
+
+
+def test_a_crop_and_the_join_that_it_is_for_are_one_finding() -> None:
+    text = PICTURE + conv("a", "data", "kernel_size: 3") + layer("Crop", "crop_param { offset: 0 }", "data a", "c", "c")
+    text += layer("Eltwise", "", "c a", "sum", "sum") + layer("Concat", "", "a c", "both", "both")
+    assert apart(text).keys() == {"c"}
+    other = conv("b", "data", "kernel_size: 3") + layer("Eltwise", "", "c b", "last", "last")
+    assert apart(text + other).keys() == {"c", "last"}
 
 
 def test_what_a_join_does_is_not_told_of_all_that_follow() -> None:

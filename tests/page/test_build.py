@@ -106,6 +106,14 @@ def test_a_training_net(tmp_path: Path) -> None:
     assert totals["inputs"] == "data 4×3×9×9, label 4" and totals["output"] == "loss scalar"
 
 
+def test_what_is_a_problem_is_not_a_note_too(tmp_path: Path) -> None:
+    text = INPUT + CONV.replace(" pad: 1", "")
+    text += 'layer { name: "cut" type: "Crop" bottom: "data" bottom: "conv" top: "cut" }\n'
+    page = page_with(text, tmp_path)
+    assert [problem.layer for problem in page.problems if "it has no offset" in problem.message] == ["cut"]
+    assert not [note for note in page.notes if "Crop" in note]
+
+
 def test_weights_that_do_not_fit_are_problems() -> None:
     page = page_of(DIGITS / "digits.prototxt", LENET / "net.caffemodel")
     first = page.problems[0]

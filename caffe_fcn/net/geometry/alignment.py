@@ -41,17 +41,25 @@ def misaligned(graph: Graph, shapes: Shapes) -> tuple[Misaligned, ...]:
     """The layers of GRAPH that join maps whose cells do not coincide, each with the first bottom that lies elsewhere.
 
     A Crop with an undecided offset is not included; for later layers it has the offset that the geometry gives.
+    A Crop and the layer that joins its top with the map that it was cut for are found once, at the Crop.
     """
     readings = () if graph.crops_at_zero else read_crops(graph, shapes)
     undecided = {each.layer for each in readings if not each.is_zero}
     known = infer_coordinates(graph, shapes, {each.layer: each.offsets for each in readings if each.offsets})
-    found = (_judge(graph, node, shapes, known) for node in graph.nodes if node.index not in undecided)
-    return tuple(each for each in found if each is not None)
+    found, cropped = [], set[frozenset[Blob]]()
+    for node in graph.nodes:
+        each = _judge(graph, node, shapes, known, cropped) if node.index not in undecided else None
+        found += [each] if each is not None else []
+    return tuple(found)
 
 
-def _judge(graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places]) -> Misaligned | None:
+def _judge(
+    graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places], cropped: set[frozenset[Blob]]
+) -> Misaligned | None:
+    """What is found at NODE. CROPPED has the tops of Crops that were found, each with the map that it was cut for, and
+    this adds to them: a layer that joins the two is no finding of its own."""
     for first, second in _joined(node):
-        if not _are_maps(shapes, first, second):
+        if frozenset((first, second)) in cropped or not _are_maps(shapes, first, second):
             continue
         ways = offsets_between(known[first], _places_of_labels(graph, shapes, known, first, second))
         if (
@@ -60,6 +68,8 @@ def _judge(graph: Graph, node: Node, shapes: Shapes, known: Mapping[Blob, Places
             continue
         way = min(ways, key=lambda each: bool(graph.producer[each.origin].bottoms))
         if any(way.offsets) or any(stride != 1 for stride in way.strides):
+            if node.type == "Crop":
+                cropped.add(frozenset((first, second)))
             pixels = not graph.producer[way.origin].bottoms
             return _found(node, way, pixels, first, second, _offsets(node, len(way.offsets)))
     return None
