@@ -23,7 +23,8 @@ from caffe_fcn.page.observing import Observed, observed
 from caffe_fcn.page.records import PageSource, Progress, Section, no_progress
 from caffe_fcn.page.tiles import TilePicture, number
 from caffe_fcn.page.values import ValuesPanel, drawn, facts_of
-from caffe_fcn.predict.summaries import best_classes
+from caffe_fcn.predict.choosing import numbers_of_class
+from caffe_fcn.predict.summaries import Found, best_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,11 +70,12 @@ class Activations(NamedTuple):
 
 def activations_of(source: PageSource, progress: Progress = no_progress) -> Activations:
     """Return the activations of the layers of SOURCE. Raises CaffeFcnError if the net cannot be run, ExtraError without
-    onnxruntime or pillow."""
-    graph = source.graph
-    if graph is None:
-        return Activations({})
-    found = observed(source)
+    onnxruntime or pillow, PictureError if the net does not have the class that is asked for."""
+    found, graph, wanted = observed(source), source.graph, source.options.wanted
+    assert graph is not None, "observed refuses it"
+    asked: Mapping[str, int] = {}
+    if wanted is not None and found.settings is not None:
+        asked = numbers_of_class(found.outputs, found.settings, str(wanted), graph.source)
     done = 0
     progress(Section.ACTIVATIONS, done, found.size)
     images = frozenset(image_inputs(graph, source.shapes)) if source.shapes is not None else frozenset()
@@ -110,7 +112,7 @@ def activations_of(source: PageSource, progress: Progress = no_progress) -> Acti
             remarks=tuple(remarks),
         )
         made.setdefault(position, []).append(panel)
-        classes[position] = classes.get(position, ()) + _classes(found, blob, values)
+        classes[position] = classes.get(position, ()) + _classes(found, blob, values, asked.get(blob.name))
     progress(Section.ACTIVATIONS, found.size, found.size)
     about = f"On {found.what}."
     panels = {place: ActivationsPanel(about, tuple(each), classes[place]) for place, each in made.items()}
@@ -202,11 +204,14 @@ def _of(found: Sequence[int], many: int) -> str:
 # ---- Classes ----
 
 
-def _classes(found: Observed, blob: Blob, values: NDArray[Any]) -> tuple[ClassScore, ...]:
-    """Return the top classes in VALUES, if BLOB is an output with scores of classes for the user's picture."""
+def _classes(found: Observed, blob: Blob, values: NDArray[Any], asked: int | None) -> tuple[ClassScore, ...]:
+    """Return the top classes in VALUES, and the class ASKED for, if BLOB is an output with scores of classes for the
+    user's picture."""
     output = next((each for each in found.outputs if each.blob == blob), None)
     if not found.picture or output is None or not output.of_classes or output.is_map or found.settings is None:
         return ()
     labels = found.settings.labels(output)
     best = [each for each in best_classes(values, _MOST_CLASSES) if each.score]
+    if asked is not None and asked not in [each.label for each in best]:
+        best.append(Found(asked, float(values.reshape(-1)[asked])))
     return tuple(ClassScore(printable(labels.title(each.label)), number(each.score)) for each in best)

@@ -9,8 +9,8 @@ other sections are made by one module each, from the same `PageSource`:
 - `page/activations.py`: `activations_of(source: PageSource, progress: Progress) -> Activations`, called once, only if
   there are weights. Its panels have the positions of layers as keys. Without `source.picture` it shows a test pattern,
   and its panels say so.
-- `page/dense.py`: `dense_panel(source: PageSource, progress: Progress) -> DensePanel | None`, called once. None: there
-  is no net with weights, or it has no map and no picture was given.
+- `page/dense.py`: `dense_panel(source: PageSource, progress: Progress) -> DensePanel`, called once, only if there are
+  weights.
 
 Both have notes on how the picture is prepared, which the page shows once, with its other notes.
 
@@ -76,11 +76,14 @@ def build_page(
     looked, source = look_at(files, picture, selection, preparation, options)
     found, model = looked.inspection, looked.model
     layers = () if model is None or looked.shapes is None else tuple(layers_of(found, model.graph, looked.shapes))
-    left_out: list[MissingSection] = []
-    layers = _with_weights(source, layers, left_out, progress)
-    layers, heard = _with_activations(source, layers, left_out, progress)
-    dense = _dense(source, left_out, progress)
-    heard = (*heard, *(dense.preparation if dense is not None else ()))
+    left_out = list(_without_files(source))
+    dense: DensePanel | None = None
+    heard: tuple[str, ...] = ()
+    if not left_out:
+        layers = _with_weights(source, layers, left_out, progress)
+        layers, heard = _with_activations(source, layers, left_out, progress)
+        dense = _dense(source, left_out, progress)
+        heard = (*heard, *(dense.preparation if dense is not None else ()))
     title = printable(found.name) or os.path.basename(found.file)
     return Page(
         title=title,
@@ -147,8 +150,6 @@ def _with_activations(
     source: PageSource, layers: tuple[PageLayer, ...], left_out: list[MissingSection], progress: Progress
 ) -> tuple[tuple[PageLayer, ...], tuple[str, ...]]:
     """Return LAYERS with their activations, and notes."""
-    if source.weights is None or not layers:
-        return layers, ()
     with _left_out(Section.ACTIVATIONS, source, left_out):
         panels, notes = activations_of(source, progress)
         return tuple(replace(layer, activations=panels.get(place)) for place, layer in enumerate(layers)), notes
@@ -159,6 +160,15 @@ def _dense(source: PageSource, left_out: list[MissingSection], progress: Progres
     with _left_out(Section.DENSE, source, left_out):
         return dense_panel(source, progress)
     return None
+
+
+def _without_files(source: PageSource) -> Iterator[MissingSection]:
+    """Return the sections that the page cannot have, because there are no weights or no net."""
+    if source.weights is None:
+        yield from (MissingSection(section, "no weights were given") for section in Section)
+    elif source.model is None:
+        told = "there are only weights, no net"
+        yield from (MissingSection(section, told) for section in (Section.ACTIVATIONS, Section.DENSE))
 
 
 @contextmanager

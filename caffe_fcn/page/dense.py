@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
@@ -18,6 +18,7 @@ from typing import Any
 
 from caffe_fcn.display import printable
 from caffe_fcn.engines.options import EngineOptions
+from caffe_fcn.engines.protocol import ShapedNet
 from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import EngineError
 from caffe_fcn.net.geometry import Exactness, Geometry
@@ -26,7 +27,7 @@ from caffe_fcn.page.backdrop import Backdrop, backdrop_of
 from caffe_fcn.page.dense_maps import PanelMap, panel_map
 from caffe_fcn.page.quantised import CODE
 from caffe_fcn.page.records import PageSource, Progress, Section, no_progress
-from caffe_fcn.predict.choosing import convertible
+from caffe_fcn.predict.choosing import convertible, numbers_of_class
 from caffe_fcn.predict.draw import bare, colours
 from caffe_fcn.predict.images.picture import picture_from
 from caffe_fcn.predict.options import RunOptions
@@ -89,17 +90,13 @@ def _document(each: PanelMap) -> Mapping[str, Any]:
     }
 
 
-def dense_panel(source: PageSource, progress: Progress = no_progress) -> DensePanel | None:
-    """Return the panel of the net of SOURCE on its picture; None without a net or weights, and without both a picture
-    and a map. Raises EngineError if one of the two is missing; CaffeFcnError if the net cannot be run on the picture,
-    or there is no such class as is asked for."""
-    if source.source is None or source.weights is None:
-        return None
+def dense_panel(source: PageSource, progress: Progress = no_progress) -> DensePanel:
+    """Return the panel of the net of SOURCE on its picture. Raises EngineError if there is no picture, or the net makes
+    no map; PictureError if there is no such class as is asked for; CaffeFcnError if the net cannot be run on the
+    picture."""
     picture = source.picture
-    if picture is None:
-        if not _makes_map(source):
-            return None
-        raise EngineError("no picture was given; the net makes a map of one")
+    if source.source is None or source.weights is None or picture is None:
+        raise _without_picture(source)
     asked = RunOptions(resize=source.options.resize, labels=source.options.labels)
     prepared = prepare(
         source.source,
@@ -112,7 +109,9 @@ def dense_panel(source: PageSource, progress: Progress = no_progress) -> DensePa
     )
     model, settings = prepared.model, prepared.settings
     if not model.maps:
-        raise _no_map(model)
+        if source.options.wanted is not None:  # it is in the top classes, if there is such a class
+            numbers_of_class(model.outputs, settings, str(source.options.wanted), model.source)
+        raise _no_map("the", model.net, [(each.name, each.shape) for each in model.outputs])
     if settings.resize is None:
         settings = settings._replace(resize=model.fixed)
     with ExitStack() as stack:
@@ -124,13 +123,18 @@ def dense_panel(source: PageSource, progress: Progress = no_progress) -> DensePa
     return replace(panel, preparation=prepared.notes)
 
 
-def _makes_map(source: PageSource) -> bool:
-    """Return whether an output of the net is a map, as far as its shapes tell."""
-    if source.graph is None or source.shapes is None:
-        return False
-    layers = zip(source.graph.nodes, source.inspection.layers, strict=True)
+def _without_picture(source: PageSource) -> EngineError:
+    """Return the error that there is no picture; it tells, as far as shapes do, whether the net would make a map of
+    one."""
+    told, graph, shapes = "no picture was given", source.graph, source.shapes
+    if graph is None or shapes is None:
+        return EngineError(told)
+    layers = zip(graph.nodes, source.inspection.layers, strict=True)
     places = {blob: layer.geometry for node, layer in layers for blob in node.tops}
-    return any(_is_map(source.shapes.blobs[blob], places[blob]) for blob in source.graph.outputs)
+    known = [(blob.name, shape) for blob in graph.outputs if isinstance(shape := shapes.blobs[blob], tuple)]
+    if any(_is_map(shapes.blobs[blob], places[blob]) for blob in graph.outputs):
+        return EngineError(f"{told}; the net makes a map of one")
+    return _no_map(f"{told}, and the", ShapedNet(graph, shapes), known) if known else EngineError(told)
 
 
 def _is_map(shape: Shape | Unknown, geometry: Geometry | None) -> bool:
@@ -139,10 +143,12 @@ def _is_map(shape: Shape | Unknown, geometry: Geometry | None) -> bool:
     return geometry.exactness is not Exactness.NOWHERE or prod(shape[2:]) > 1
 
 
-def _no_map(model: PictureNet) -> EngineError:
-    found = ", ".join(f"{each.name!r} {show(each.shape)}" for each in model.outputs)
-    way = advise("make it fully convolutional first: ", Command("convert")) if convertible(model.net) else None
-    return EngineError(f"the net answers for a whole picture, not with a map: {found}", source=model.source, hint=way)
+def _no_map(begins: str, net: ShapedNet, outputs: Iterable[tuple[str, Shape]]) -> EngineError:
+    """Return the error that NET with its OUTPUTS makes no map; the message BEGINS so."""
+    found = ", ".join(f"{name!r} {show(shape)}" for name, shape in outputs)
+    way = advise("make it fully convolutional first: ", Command("convert")) if convertible(net) else None
+    told = f"{begins} net answers for a whole picture, not with a map: {found}"
+    return EngineError(told, source=net.graph.source, hint=way)
 
 
 def panel_of(model: PictureNet, answer: Answer, settings: RunSettings, wanted: str | int | None = None) -> DensePanel:
@@ -150,8 +156,11 @@ def panel_of(model: PictureNet, answer: Answer, settings: RunSettings, wanted: s
     shown first. Raises PictureError if there is no such class or the picture cannot be read."""
     found = sorted((each for each in answer.results if each.levels), key=lambda each: not each.output.of_classes)
     taken = found[:MOST_MAPS]
-    first = None if wanted is None else str(wanted)
-    maps = [panel_map(model, each, settings.labels(each.output), first, BUDGET // len(taken)) for each in taken]
+    first = {} if wanted is None else numbers_of_class(model.outputs, settings, str(wanted), model.source)
+    maps = [
+        panel_map(model, each, settings.labels(each.output), first.get(each.output.name), BUDGET // len(taken))
+        for each in taken
+    ]
     left = [printable(each.output.name) for each in found[MOST_MAPS:]]
     notes = [f"Maps that are not on the page: {', '.join(left)}."] if left else []
     notes += map(_sentence, answer.plan.notes)

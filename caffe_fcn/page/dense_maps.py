@@ -98,7 +98,7 @@ class PanelMap:
     notes: tuple[str, ...]
 
 
-def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: str | None, budget: int) -> PanelMap:
+def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: int | None, budget: int) -> PanelMap:
     """Return the map of RESULT on the page, with at most BUDGET bytes of values."""
     import numpy as np
 
@@ -144,23 +144,20 @@ def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: str
 
 
 def _chooser(
-    output: NetOutput, labels: Labels, values: NDArray[Any], most: int, wanted: str | None
+    output: NetOutput, labels: Labels, values: NDArray[Any], most: int, wanted: int | None
 ) -> tuple[list[int | None], int]:
     """Return the classes of OUTPUT with a map on the page, MOST or fewer, in the order of the chooser, and the place of
     the first one to be shown, which is WANTED if given. Of classes those with the highest VALUES come first, and before
-    them None for all but the background, if that is known. Raises PictureError if there is no class WANTED."""
+    them None for all but the background, if that is known."""
     import numpy as np
 
     order = np.argsort(-values.max(1), kind="stable") if output.of_classes else np.arange(len(values))
     found: list[int | None] = order[:most].tolist()
-    first = None
-    if wanted is not None and (output.of_classes or (wanted.isascii() and wanted.isdigit())):
-        first = labels.find(wanted)
-    if first is not None and first not in found:
-        found[-1] = first
+    if wanted is not None and wanted not in found:
+        found[-1] = wanted
     if output.of_classes and labels.background is not None and labels.count > _PAIR:
         found.insert(0, None)
-    return found, 0 if first is None else found.index(first)
+    return found, 0 if wanted is None else found.index(wanted)
 
 
 def _all_but(values: NDArray[Any], background: int | None) -> NDArray[Any]:

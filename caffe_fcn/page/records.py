@@ -186,6 +186,18 @@ class Page:
     dense: DensePanel | None = None
     left_out: tuple[MissingSection, ...] = ()
 
+    @property
+    def reasons(self) -> tuple[tuple[str, str], ...]:
+        """The names of the sections that are left out for one reason, in words, and the reason."""
+        together: dict[str, list[str]] = {}
+        for section, reason in self.left_out:
+            together.setdefault(reason, []).append(section.value)
+        return tuple((_listed(names), reason) for reason, names in together.items())
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
+
 
 Progress: TypeAlias = Callable[[Section, int, int], None]
 """Called while a section is made: how much is done, and of how much. These are bytes of weights, bytes of activations,

@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from caffe_fcn.engines.protocol import ShapedNet
-from caffe_fcn.errors import CaffeFcnError, EngineError
+from caffe_fcn.errors import CaffeFcnError, EngineError, PictureError
 from caffe_fcn.net.geometry import infer_geometry
 from caffe_fcn.net.graph import Blob
 from caffe_fcn.net.shapes import show
@@ -100,10 +100,10 @@ def _title(output: NetOutput, labels: Labels, index: int) -> str:
 
 def class_of(output: NetOutput, labels: Labels, wanted: str, source: str) -> int:
     """Return the class WANTED of OUTPUT, by name or number, or its channel WANTED if it has no classes. Raises
-    EngineError, PictureError."""
+    PictureError if there is none."""
     number = wanted.isascii() and wanted.isdigit() and int(wanted) < labels.count
     if not output.of_classes and not number and not labels.names:
-        raise EngineError(
+        raise PictureError(
             f"{option('class', wanted)}: expected a channel of {output.name!r}, 0 to {labels.count - 1}", source=source
         )
     return labels.find(wanted)
@@ -122,12 +122,30 @@ def wanted_of(model: PictureNet, settings: RunSettings, wanted: str) -> Mapping[
             found=shown,
             hint=advise("choose a blob with ", Option("blob")),
         )
+    return _numbers(found, settings, wanted, model.source)
+
+
+def numbers_of_class(
+    outputs: Sequence[NetOutput], settings: RunSettings, wanted: str, source: str
+) -> Mapping[str, int]:
+    """Return the number of the class WANTED in each of the OUTPUTS of a net that has it, by the blob, or its channel in
+    each of the maps if none has classes. Raises PictureError if there is none."""
+    found = [output for output in outputs if output.of_classes] or [output for output in outputs if output.is_map]
+    if not found:
+        shown = ", ".join(f"{output.name!r} {show(output.shape)}" for output in outputs)
+        raise PictureError(
+            source=source, place=Option("class", wanted), expected="scores of classes, or a map", found=shown
+        )
+    return _numbers(found, settings, wanted, source)
+
+
+def _numbers(outputs: Sequence[NetOutput], settings: RunSettings, wanted: str, source: str) -> Mapping[str, int]:
     numbers: dict[str, int] = {}
-    failures: list[CaffeFcnError] = []
-    for output in sorted(found, key=lambda each: each.channels):
+    failures: list[PictureError] = []
+    for output in sorted(outputs, key=lambda each: each.channels):
         try:
-            numbers[output.name] = class_of(output, settings.labels(output), wanted, model.source)
-        except CaffeFcnError as error:
+            numbers[output.name] = class_of(output, settings.labels(output), wanted, source)
+        except PictureError as error:
             failures.append(error)
     if not numbers:
         raise failures[-1]

@@ -33,7 +33,7 @@ def _lines(found: SavedPage) -> Iterator[str]:
         *(["costs", "layers"] if page.layers else ["blobs"]),
     ]
     yield f"  sections: {', '.join([*frame, *(section.value for section in sections(found))])}"
-    yield from (f"  no {left.section.value}: {left.reason}" for left in page.left_out)
+    yield from (f"  no {names}: {reason}" for names, reason in page.reasons)
     if found.output != "-":
         yield f"wrote {found.output} ({human_bytes(found.size)})"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -70,7 +71,9 @@ def test_the_library_writes_the_same_page(lenet: CommandLine) -> None:
         for asked in ({"wanted": 3}, {"resize": "net"}):
             with pytest.raises(ValueError, match="expected a picture too"):
                 net.save_report("other.html", **asked)
-    assert (lenet.path / "library.html").read_bytes() == (lenet.path / "command.html").read_bytes()
+    own = rb"fully convolutional first: [^\n]*"  # each names its own next step
+    library, command = (re.sub(own, b"", (lenet.path / f"{name}.html").read_bytes()) for name in ("library", "command"))
+    assert library == command
 
 
 def test_standard_streams(lenet: CommandLine) -> None:

@@ -9,7 +9,7 @@ import pytest
 from caffe_fcn.errors import NetError, SurgeryError
 from caffe_fcn.net.objections import Severity
 from caffe_fcn.page.options import ReportOptions
-from caffe_fcn.page.records import Page
+from caffe_fcn.page.records import Page, Section
 from caffe_fcn.page.render import percent, render
 from tests.page.pages import page_of, parsed
 from tests.paths import GOLDEN, ROOT
@@ -129,6 +129,20 @@ def test_missing_and_foreign_weights_are_problems(tmp_path: Path) -> None:
     told = {problem.message: problem.severity for problem in page_of(path, LENET / "net.caffemodel").problems}
     assert [severity for message, severity in told.items() if message.endswith("parameters: other")] == [Severity.ERROR]
     assert Severity.INFORMATION in [severity for message, severity in told.items() if message.endswith("not have: ip1")]
+
+
+def test_a_net_alone_says_what_needs_its_weights() -> None:
+    page = page_of(DIGITS / "digits.prototxt")
+    assert [left.section for left in page.left_out] == list(Section)
+    assert page.reasons == (("weights, activations and dense map", "no weights were given"),)
+    assert [each.text for each in parsed(render(page)).all("li") if "no weights were given" in each.text] == [
+        "This page has no weights, activations and dense map: no weights were given"
+    ]
+
+
+def test_weights_alone_say_what_needs_a_net() -> None:
+    page = page_of(LENET / "variants" / "net.caffemodel.h5")
+    assert page.reasons == (("activations and dense map", "there are only weights, no net"),)
 
 
 def test_weights_alone_are_listed() -> None:

@@ -332,21 +332,49 @@ def test_a_net_that_cannot_be_converted_is_not_told_to_be(tmp_path: Path) -> Non
     assert left.reason == "the net answers for a whole picture, not with a map: 'flat' 1×4"
 
 
-def test_a_class_that_does_not_exist_is_an_error(converted: tuple[Path, Path]) -> None:
-    with pytest.raises(PictureError, match="class 'cat'"):
-        page_with(*converted, wanted="cat")
+@pytest.mark.parametrize("wanted", ["cat", "11", 11])
+def test_a_class_that_does_not_exist_is_an_error(converted: tuple[Path, Path], wanted: str | int) -> None:
+    for files in (converted, (DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel")):
+        with pytest.raises(PictureError, match=f"class '?{wanted}"):
+            page_with(*files, wanted=wanted)
+
+
+def test_a_class_needs_scores_or_a_map(tmp_path: Path) -> None:
+    files = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    values = data(shape="1 1 9 9") + layer("sum", "Reduction", "data")
+    with model_of(values, tmp_path):
+        files[0].write_text(values)
+    with pytest.raises(PictureError, match="expected scores of classes, or a map"):
+        page_with(*files, wanted=0)
+    with model_of(SCORES, tmp_path):
+        files[0].write_text(SCORES)
+    with pytest.raises(PictureError, match="class"):
+        page_with(*files, wanted=4)
+
+
+def test_a_class_that_one_of_two_maps_has_is_shown_first_there(tmp_path: Path) -> None:
+    more = conv("other", "conv", 6, 3) + layer("all", "Softmax", "other")
+    first, second = answered(PLAIN + more, tmp_path, wanted="5")[0].maps
+    assert (first.name, second.name) == ("prob", "all") and second.classes[second.chosen].number == 5
+
+
+def test_a_classifier_tells_the_score_of_the_class_that_is_asked_for() -> None:
+    net = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
+    plain = page_with(*net).layers[-1].activations
+    assert plain is not None
+    titles = [each.title for each in plain.classes]
+    lowest = next(number for number in range(11) if f"class {number}" not in titles)
+    found = page_with(*net, wanted=lowest).layers[-1].activations
+    assert found is not None and [each.title for each in found.classes] == [*titles, f"class {lowest}"]
 
 
 def test_without_a_picture_there_is_no_map(converted: tuple[Path, Path]) -> None:
-    page = page_of(*converted)
-    assert page.dense is None
-    assert "no picture was given" in next(each.reason for each in page.left_out if each.section is Section.DENSE)
-    assert not any("pixels are used" in note for note in page.notes)  # of the test pattern
-
-
-def test_a_net_without_a_map_does_not_ask_for_a_picture() -> None:
-    page = page_of(DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel")
-    assert page.dense is None and page.left_out == ()
+    for files, more in ((converted, ""), ((DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"), "'prob' 1×11")):
+        page = page_of(*files)
+        (reason,) = (each.reason for each in page.left_out if each.section is Section.DENSE)
+        assert page.dense is None and "no picture was given" in reason and more in reason
+        assert ("convolutionalize" in reason) is bool(more)
+        assert not any("pixels are used" in note for note in page.notes)  # of the test pattern
 
 
 def test_the_page_tells_once_how_the_picture_is_prepared(converted: tuple[Path, Path]) -> None:
