@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.directory import unnamed
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of
 from caffe_fcn.cli.options import (
@@ -74,6 +75,8 @@ def draw(
     except ValueError as error:
         raise click.UsageError(f"-o {error}") from error
     with ExitStack() as stack:
+        if output is None:
+            stack.enter_context(unnamed(out))
         files = _opened(stack, [net] if weights is None else [net, weights], fork)
         compared = None if options.compare is None else _opened(stack, [options.compare], fork)
         found = save_drawing(files, out, selection, options, compared, force=force)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffe_fcn.cli.directory import unnamed
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import net_and_others
 from caffe_fcn.cli.options import (
@@ -74,6 +75,8 @@ def report(
 
     out = _output(words, output, as_json)
     with ExitStack() as stack:
+        if output is None:
+            stack.enter_context(unnamed(out))
         net, pictures = net_and_others(stack, words, "[IMAGE]")
         if len(pictures) > 1:
             raise click.UsageError(f"expected one IMAGE, found {len(pictures)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from xml.etree import ElementTree
@@ -25,8 +26,21 @@ def test_the_drawing_lies_beside_the_net(lenet: CommandLine) -> None:
     assert "net.prototxt: 9 layers of phase TEST in 8 boxes" in result.err and "wrote net.svg" in result.err
     ElementTree.parse(lenet.path / "net.svg")
     again = lenet.run("draw", "net.prototxt")
-    assert again.code == 1 and "already exists" in again.err
+    assert again.code == 1 and (
+        "net.svg: already exists; overwrite it with --force or choose another name with --output" in again.err
+    )
+    named = lenet.run("draw", "net.prototxt", "-o", "net.svg")
+    assert named.code == 1 and named.err.endswith("or choose another name\n")
     assert lenet.run("draw", "net.prototxt", "--force", "-q").err == ""
+
+
+@pytest.mark.parametrize("command", ["draw", "report"])
+def test_where_nobody_can_write_the_option_is_told(
+    lenet: CommandLine, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK | os.X_OK)
+    result = lenet.run(command, "net.prototxt")
+    assert result.code == 1 and "is not writable; choose another place with --output\n" in result.err
 
 
 @pytest.mark.parametrize(
