@@ -77,7 +77,7 @@ def differing_blobs(
         matrix = order if position == 0 else None
         if blob is None or twin is None or not _comparable(blob, twin, matrix):
             yield BlobDifference(position, _shape(blob), _shape(twin), 0)
-        elif count := differing_values(blob, twin, (old.weights.path, node.name), matrix)[0]:
+        elif count := differing_values(blob, twin, (old.weights.path, node.name), matrix).differing:
             yield BlobDifference(position, blob.shape, twin.shape, count)
 
 

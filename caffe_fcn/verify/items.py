@@ -13,7 +13,7 @@ from caffe_fcn.compare.effective import BY_STORED_STATISTICS, effective
 from caffe_fcn.engines.protocol import Array, Engine, Session, ShapedNet
 from caffe_fcn.errors import EngineError, ShapeError
 from caffe_fcn.files.caffemodel import WeightFile
-from caffe_fcn.net.graph import Node
+from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.onnx.scope import Scope
@@ -96,18 +96,19 @@ class Runner:
             self._net, self._wanted = net, wanted
         self.used = True
         items = Items({name: items.values[name] for name in self._session.inputs if name in items.values}, items.whole)
-        return _run_whole(self._session, items) if items.whole else _run_items(self._session, items)
+        run = _run_whole if items.whole else _run_items
+        return run(self._session, items, net.graph)
 
 
-def _run_whole(session: Session, items: Items) -> dict[str, Array]:
-    """The outputs of SESSION for ITEMS, which are batches, one after another. An axis of length 1 follows axis 0, so
-    that no other axis is taken for that of the classes."""
+def _run_whole(session: Session, items: Items, graph: Graph) -> dict[str, Array]:
+    """The outputs of SESSION, which runs GRAPH, for ITEMS, which are batches, one after another. An axis of length 1
+    follows axis 0, so that no other axis is taken for that of the classes."""
     import numpy as np
 
     made: dict[str, list[Array]] = {name: [] for name in session.outputs}
     for place in range(items.many):
         for name, values in session.run({name: each[place] for name, each in items.values.items()}).items():
-            made[name].append(finite(name, values)[None])
+            made[name].append(finite(name, values, graph)[None])
             if made[name][0].shape != made[name][-1].shape:
                 raise EngineError(
                     place=f"output {name!r}",
@@ -117,8 +118,8 @@ def _run_whole(session: Session, items: Items) -> dict[str, Array]:
     return {name: np.stack(values) for name, values in made.items()}
 
 
-def _run_items(session: Session, items: Items) -> dict[str, Array]:
-    """The outputs of SESSION for ITEMS, batch by batch."""
+def _run_items(session: Session, items: Items, graph: Graph) -> dict[str, Array]:
+    """The outputs of SESSION, which runs GRAPH, for ITEMS, batch by batch."""
     import numpy as np
 
     made: dict[str, list[Array]] = {name: [] for name in session.outputs}
@@ -129,7 +130,7 @@ def _run_items(session: Session, items: Items) -> dict[str, Array]:
                 raise EngineError(
                     place=f"output {name!r}", expected=f"one answer for each of {many} items", found=_shown(values)
                 )
-            made[name].append(finite(name, values)[:size])
+            made[name].append(finite(name, values, graph)[:size])
     return {name: np.concatenate(values) for name, values in made.items()}
 
 
@@ -153,16 +154,18 @@ def _static(session: Session) -> int | None:
     return next((batch for batch in batches if batch is not None), None)
 
 
-def finite(name: str, values: Array) -> Array:
-    """VALUES of the output NAME. Raises EngineError if a value is not finite."""
+def finite(name: str, values: Array, graph: Graph) -> Array:
+    """VALUES of the output NAME of GRAPH. Raises EngineError if a value is not finite."""
     import numpy as np
 
     if not np.isfinite(values).all():
+        normalizes = any(node.type == "BatchNorm" for node in graph.nodes)
+        variances = "does a BatchNorm have negative variances, or " if normalizes else ""
         raise EngineError(
             place=f"output {name!r}",
             expected="numbers",
             found="NaN or infinity, computed from finite inputs",
-            hint="does a BatchNorm have negative variances, or do scores overflow?",
+            hint=f"{variances}do scores overflow?",
         )
     return values
 

@@ -210,7 +210,9 @@ def _other_values(made: Model, twin: Side, layers: Sequence[LayerFate]) -> Itera
         name = each.twin or ""
         pairs = zip(made.tensors.get(name, ()), twin.tensors.get(name, ()), strict=False)
         blobs = [
-            BlobDifference(position, one.shape, other.shape, differing_values(one, other, (twin.weights.path, name))[0])
+            BlobDifference(
+                position, one.shape, other.shape, differing_values(one, other, (twin.weights.path, name)).differing
+            )
             for position, (one, other) in enumerate(pairs)
             if one.count == other.count
         ]

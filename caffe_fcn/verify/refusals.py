@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from caffe_fcn.compare.pairing import pair_layers
 from caffe_fcn.errors import LoweringError, NetError, WeightsError
 from caffe_fcn.model.model import Model
 from caffe_fcn.net import crops
@@ -50,6 +51,23 @@ def seem_swapped(original: Model, twin: Model) -> bool:
     phases = original.graphs.keys() & twin.graphs.keys()
     fewer = (_inner_products(original.graphs[phase]) < _inner_products(twin.graphs[phase]) for phase in phases)
     return any(fewer) or (original.types.keys() <= twin.types.keys() and lacks_layers(twin, original))
+
+
+def little_in_common(original: Model, twin: Model) -> str:
+    """A note if most layers of each net have no counterpart in the other, which has the same wiring; else nothing."""
+    for phase in original.graphs.keys() & twin.graphs.keys():
+        pairing = pair_layers(original.graphs[phase], twin.graphs[phase])
+        both = [(pairing.pairs[each.index], each) for each in pairing.new.nodes if each.index in pairing.pairs]
+        same = sum(bool(node.bottoms) and pairing.same_wiring(node, other) for node, other in both)
+        fewest = min(sum(bool(node.bottoms) for node in graph.nodes) for graph in (pairing.old, pairing.new))
+        if 2 * same >= fewest:
+            return ""
+        told = (
+            f"{same:,} of the {sum(bool(node.bottoms) for node in pairing.old.nodes):,} layers" if same else "no layer"
+        )
+        have = "have" if same > 1 else "has"
+        return f"the nets have little in common: {told} of the original {have} a counterpart in the new net"
+    return ""
 
 
 def _inner_products(graph: Graph) -> int:

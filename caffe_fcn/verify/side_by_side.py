@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from caffe_fcn.engines.onnxruntime import OnnxRuntime, onnxruntime
 from caffe_fcn.engines.protocol import Array, Engine, ShapedNet
 from caffe_fcn.errors import ExtraError, LoweringError, ShapeError
-from caffe_fcn.net.graph import Blob
+from caffe_fcn.net.graph import Blob, Graph
 from caffe_fcn.net.shapes import Shape, infer_shapes
 from caffe_fcn.verify.bisection import BlobGap
 from caffe_fcn.verify.blobs import pair_blobs
@@ -78,7 +78,7 @@ class SideBySide:
         found: dict[Blob, list[Measured]] = {}
         for blob, several in self.compared.items():
             values = after.take(theirs.names[blob])
-            found[blob] = [Measured(each.by, _measure(each, before, values)) for each in several]
+            found[blob] = [Measured(each.by, _measure(each, before, values, ours.net.graph)) for each in several]
         return found
 
     def rounded(self, factor: float, blobs: Collection[Blob]) -> dict[Blob, float]:
@@ -126,15 +126,15 @@ def _size(net: ShapedNet) -> int:
     return sum(prod(shape) for shape in net.shapes.blobs.values() if isinstance(shape, tuple))
 
 
-def _measure(counterpart: Counterpart, before: Stream, after: Sequence[Array]) -> BlobGap:
-    """How far AFTER, the values of a blob of the new net, is from its COUNTERPART."""
+def _measure(counterpart: Counterpart, before: Stream, after: Sequence[Array], graph: Graph) -> BlobGap:
+    """How far AFTER, the values of a blob of the new net, is from its COUNTERPART in GRAPH."""
     import numpy as np
 
     output = counterpart.output
     values = {name: before.take(name) for name in names_of([output])}
     answers, bases = values[output.blob.name], values[output.judged.name]
     for array in (*answers, *bases):
-        finite(output.pair.name, array)
+        finite(output.pair.name, array, graph)
     gap = BlobGap(output.pair, answers[0].shape, after[0].shape)
     found = [counterpart.of_original(array) for array in after]
     if any(one.size != other.size for one, other in zip(answers, found, strict=True)):

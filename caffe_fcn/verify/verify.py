@@ -17,13 +17,14 @@ from caffe_fcn.engines.onnxruntime import OnnxRuntime
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Engine
 from caffe_fcn.engines.registry import engine as engine_called
-from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError
+from caffe_fcn.errors import CaffeFcnError, ExtraError, NetError, PictureError, ShapeError, WeightsError
 from caffe_fcn.model.model import Model
 from caffe_fcn.model.opening import NetAndWeights
 from caffe_fcn.model.passing import Claim, Result, weakest
 from caffe_fcn.net.graph import Node
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.selection import as_written, check_ignored
+from caffe_fcn.onnx.finite import check_finite
 from caffe_fcn.onnx.scope import Scope
 from caffe_fcn.passes.folding import lacks_layers
 from caffe_fcn.verify.apart import alike
@@ -41,7 +42,13 @@ from caffe_fcn.verify.new_function import prove_new_function
 from caffe_fcn.verify.options import DENSE, PROOFS, SAME_SIZE, WEIGHTS, VerifyOptions
 from caffe_fcn.verify.outputs import Pairs, Party, pair_outputs
 from caffe_fcn.verify.records import DenseProof, SameSize, SameSizeProof, Status, Verification, WeightsProof
-from caffe_fcn.verify.refusals import refuse_other_crops, refuse_swapped, refuse_unexplained, seem_swapped
+from caffe_fcn.verify.refusals import (
+    little_in_common,
+    refuse_other_crops,
+    refuse_swapped,
+    refuse_unexplained,
+    seem_swapped,
+)
 from caffe_fcn.verify.remainder import remainders, seen_from_the_input
 from caffe_fcn.verify.retracing import Retraced, new_functions, of_the_original, retraced, side_of
 from caffe_fcn.verify.same_size import draw, prove_same_size
@@ -155,6 +162,7 @@ class _Work:
         self.original = self.compared = self.checked = side_of_files(before, original)
         self.notes = dict.fromkeys(self.original.notes)
         self.phase = next(iter(self.original.graphs))
+        self._built = self.own
         try:
             found = met(
                 twin,
@@ -166,6 +174,7 @@ class _Work:
             self.misfit = f"the converted net does not accept the nominal input: {error}"
             return
         self.twin = side_of_files(found, twin)
+        self._built = self.own or found
         self._follow(found)
         self._judge(found)
         self.notes.update(dict.fromkeys(self.twin.notes))
@@ -186,11 +195,11 @@ class _Work:
         else:
             self.original, self.twin = alike(self.original, self.twin)
             self.compared = self.original
-            if seem_swapped(before, found):
+            if seem_swapped(before, found) and not self.strange:
                 self.notes[
                     "the nets seem to be swapped: the first looks like one made of the second; give the original first"
                 ] = None
-            if len(before.graphs) > 1 and lacks_layers(before, found):
+            if len(before.graphs) > 1 and lacks_layers(before, found) and not self.strange:
                 self.notes[
                     "the second net lacks layers that scale and shift; if it was folded, it is one for phase TEST: "
                     f"compare it with {option('phase', 'TEST')}"
@@ -221,9 +230,17 @@ class _Work:
             told = f"Caffe cannot load the converted net with the input in its own prototxt: {self.own_fault}"
             self.refused += (told,)
 
+    @cached_property
+    def strange(self) -> str:
+        """A note if the nets have little in common; else nothing."""
+        return little_in_common(self.before, self._built) if self._built else ""
+
     @property
     def advice(self) -> tuple[str, ...]:
-        """The note for a new net that seems to compute a new function on purpose; empty for another."""
+        """The note for a new net that has little in common with the original, or seems to compute a new function on
+        purpose; empty for another."""
+        if self.strange:
+            return (self.strange,)
         made = new_functions(self.before, self.own) if self.own else []
         if not made:
             return ()
@@ -258,7 +275,10 @@ class _Work:
             sample = draw(original.inputs, options.samples, options.seed, pictures, whole=whole)
             return prove_same_size(self.runner, original, twin, pairs, sample, options.tolerance)
 
-        return self._carried_out(prove, nothing._replace(failures=tuple(failures)))
+        proof = self._carried_out(prove, nothing._replace(failures=tuple(failures)))
+        if proof.not_shown and self.diverged:
+            return proof._replace(failures=(*proof.failures, self.diverged), not_shown="")
+        return proof
 
     def dense(self) -> DenseProof:
         """The third proof."""
@@ -274,7 +294,9 @@ class _Work:
             found = prove_dense(self.runner, original, twin, pairs, exempt, view)
             return found if pairs is self.outputs else seen_from_the_input(found, self.scopes[1], twin)
 
-        return self._carried_out(prove, nothing)
+        proof = self._carried_out(prove, nothing)
+        unknown = proof.status is Status.NOT_SHOWN
+        return nothing._replace(not_shown=self.diverged) if unknown and self.diverged else proof
 
     def bisection(self) -> Bisection:
         """All blobs of both nets compared, in place of the proofs."""
@@ -313,6 +335,12 @@ class _Work:
             raise
         except CaffeFcnError as error:
             return nothing._replace(not_shown=str(error))
+
+    @cached_property
+    def diverged(self) -> str:
+        """Where weights of the new net are not finite, if those of the original are; else nothing."""
+        ours, theirs = (_not_finite(side, self.phase) for side in (self.original, self.twin))
+        return "" if ours else theirs
 
     @cached_property
     def remainders(self) -> tuple[Party, Party] | None:
@@ -372,6 +400,15 @@ class _Work:
             return unchanged.get(node.name, ("of the twin", node.name)) if twin else node.name
 
         return partial(stored, False), partial(stored, True)
+
+
+def _not_finite(side: Side, phase: str) -> str:
+    """Where weights of SIDE are not finite; nothing if all are."""
+    try:
+        check_finite(side.weights, side.graphs[phase])
+    except WeightsError as error:
+        return str(error)
+    return ""
 
 
 def _at_own_input(twin: NetAndWeights, selection: Selection) -> tuple[Model | None, str]:

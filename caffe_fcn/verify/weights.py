@@ -223,22 +223,34 @@ class _Count:
         if count != count_of(other):
             self.failures.append(f"{place}: expected {count:,} values, found {count_of(other):,}")
             return
-        differing, rounded = differing_values(blob, other, (self.original, layer), order)
+        differing, rounded, not_finite = differing_values(blob, other, (self.original, layer), order)
         self.rounded += rounded
         self.blobs += 1
         self.values += count
         self.reshaped += bare(blob.shape) != bare(other.shape)
         if differing:
             wrong = "differ from the original" if blob.slack is None else "differ from the folded original"
-            self.failures.append(f"{place}: {differing:,} of {count:,} values {wrong}")
+            diverged = f", {not_finite:,} by NaN or infinity" if not_finite else ""
+            self.failures.append(f"{place}: {differing:,} of {count:,} values {wrong}{diverged}")
+
+
+class DifferingValues(NamedTuple):
+    """How many values differ by more than the slack of the original, and how many by less, ROUNDED. NOT_FINITE of the
+    new ones are NaN or infinite."""
+
+    differing: int
+    rounded: int
+    not_finite: int
 
 
 def differing_values(
     blob: Tensor, other: Tensor, place: tuple[str, str], order: MatrixOrder | None = None
-) -> tuple[int, int]:
-    """The number of values of OTHER that differ from those of BLOB, in ORDER, by more than its slack, and the number
-    that differ by less. PLACE: the file and the layer of BLOB. Raises WeightsError where a value is not finite."""
-    differing = rounded = 0
+) -> DifferingValues:
+    """How many values of OTHER differ from those of BLOB, in ORDER. PLACE: the file and the layer of BLOB. Raises
+    WeightsError where a value of BLOB is not finite."""
+    import numpy as np
+
+    differing = rounded = not_finite = 0
     for ours, theirs, allowed in side_by_side(blob, other, blob.slack, order):
         _check_finite(*place, ours)
         others = _differing(ours, theirs)
@@ -247,7 +259,9 @@ def differing_values(
             rounded += others - beyond
             others = beyond
         differing += others
-    return differing, rounded
+        if others:
+            not_finite += int(np.count_nonzero(~np.isfinite(theirs)))
+    return DifferingValues(differing, rounded, not_finite)
 
 
 def _many(blobs: Sequence[Tensor]) -> str:

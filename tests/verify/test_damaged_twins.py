@@ -15,7 +15,7 @@ from caffe_fcn.model.opening import NetAndWeights, open_inputs
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import verify
+from caffe_fcn.verify.verify import VerifySettings, verify
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN
 from tests.verify.twins import (
@@ -115,7 +115,7 @@ def test_a_stride_that_leaves_no_room(lenet: Pair) -> None:
 
 
 SQUARE = (
-    data(shape="1 3 9 9")
+    data(shape="1 3 19 19")
     + conv("one", "data", 3, more="pad: 1")
     + layer("relu", "ReLU", "one", "one")
     + conv("two", "one", 3, more="pad: 1")
@@ -268,3 +268,33 @@ def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
     (tmp_path / "nan.caffemodel").write_bytes(net.SerializeToString())
     with pytest.raises(WeightsError, match=r'layer "conv2": expected numbers, found 1 values that are NaN or infinite'):
         Pair(LENET / "net.prototxt", tmp_path / "nan.caffemodel", tmp_path).verify()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_in_the_twin_alone_fail_with_their_place(tmp_path: Path, value: float) -> None:
+    pair = Pair(LENET / "net.prototxt", LENET / "net.caffemodel", tmp_path)
+
+    def diverge(held: dict[str, Message]) -> None:
+        held["conv2"].blobs[0].data[3] = value
+
+    found = pair.blobs(diverge).verify()
+    assert ends(found) == [FAILS, FAILS, NOT_SHOWN] and found.same_size is not None and found.dense is not None
+    (told,) = failures(found)
+    assert told == "layer 'conv2', blob 0: 1 of 1,800 values differ from the original, 1 by NaN or infinity"
+    for told in (found.same_size.failures[0], found.dense.not_shown):
+        assert 'layer "conv2", blob 0: expected numbers, found NaN or infinity' in told and "BatchNorm" not in told
+
+
+def test_nets_with_little_in_common_are_not_taken_for_made_of_each_other(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    stem = conv("c1", "data", 4) + layer("relu", "ReLU", "c1", "c1")
+    first = written(data() + stem + fc("fc", "c1", 3) + fc("fc2", "fc", 3) + layer("prob", "Softmax", "fc2"), one)
+    text = data(shape="1 3 19 19") + conv("c1", "data", 4) + "".join(conv(f"d{n}", f"d{n - 1}", 5) for n in range(1, 7))
+    second = written(text.replace('"d0"', '"c1"'), other)
+    first.fcn, first.fcn_weights, second.fcn, second.fcn_weights = second.net, second.weights, first.net, first.weights
+    told = "the nets have little in common: 1 of the 5 layers of the original has a counterpart in the new net"
+    assert first.verify().notes == (told,)
+    assert first.verify(VerifySettings(bisect=True)).notes == (told,)
+    assert second.verify().notes == (told.replace("5", "7"),), "the nets are not swapped"
