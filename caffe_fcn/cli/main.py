@@ -138,7 +138,7 @@ def options_of(command: click.Command) -> frozenset[str]:
 
 def main() -> None:
     """Run the command line and exit."""
-    _end_like_an_interrupt("SIGTERM", "SIGHUP")
+    _end_by_first_signal()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
@@ -146,15 +146,24 @@ def main() -> None:
     os._exit(code)  # all files are closed; ending the interpreter normally would take as long as starting it
 
 
-def _end_like_an_interrupt(*names: str) -> None:
-    """Let the signals NAMES end the program as Ctrl-C does, so that no half-written files stay."""
-    for name in names:
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def _end_by_first_signal() -> None:
+    """Let the first of the signals that end a program raise KeyboardInterrupt, so that no half-written files stay."""
+    for name in _ENDING:
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+        handlers = signal.SIG_DFL, signal.default_int_handler
+        if number is not None and signal.getsignal(number) in handlers:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, _: object) -> NoReturn:
+    """End the program by a signal. Later ones are ignored: `timeout` sends two, and the second would interrupt the
+    removal of half-written files."""
+    for name in _ENDING:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise KeyboardInterrupt(number)
 
 

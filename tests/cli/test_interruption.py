@@ -25,6 +25,7 @@ from PIL import Image
 
 from caffe_fcn.cli.main import app
 from tests.cli.conftest import LENET, CommandLine, listing, the_message
+from tests.cli.running import FCN
 from tests.files.encodings import layer as weights_of
 from tests.files.encodings import model, packed, shape_field
 from tests.passes.nets import data, fc
@@ -142,6 +143,34 @@ def test_ctrl_c_while_the_program_is_loaded(big: Path, module: str) -> None:
     assert done.returncode in (INTERRUPTED, -signal.SIGINT)
     assert b"Traceback" not in done.stderr
     assert listing(big) == before
+
+
+TWICE = """
+import os, signal, time
+from threading import Thread
+from caffe_fcn.cli import run_pictures
+def interrupted(*arguments, **others):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    os.kill(os.getpid(), {second})
+    time.sleep(0.1)
+    raise ValueError
+run_pictures.carry_out = interrupted
+"""
+"""While `run` has its hidden files and waits for the first answer, SIGINT comes, and a second signal while it cleans up,
+as from `timeout` and from impatient people."""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_no_file_of_a_run(digits: CommandLine, second: int) -> None:
+    code = f"{TWICE.format(second=int(second))}\nfrom caffe_fcn.cli.main import main\nmain()"
+    before = listing(digits.path)
+    files = ["--out-dir", "new", "--csv", "z.csv", "--output", ".npy", "--heatmap", "h.png", "--class", "1"]
+    command = [sys.executable, "-c", code, "run", *FCN, "scattered.png", "window.png", *files]
+    done = subprocess.run(command, cwd=digits.path, env=environment(), capture_output=True, timeout=60)
+    assert done.returncode == INTERRUPTED
+    assert the_message(done.stderr.decode()) == "interrupted; no file is half written"
+    assert listing(digits.path) == before
 
 
 def striking(
