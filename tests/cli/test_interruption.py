@@ -157,8 +157,8 @@ def interrupted(*arguments, **others):
     raise ValueError
 run_pictures.carry_out = interrupted
 """
-"""While `run` has its hidden files and waits for the first answer, SIGINT comes, and a second signal while it cleans up,
-as from `timeout` and from impatient people."""
+"""While `run` has its hidden files and waits for the first answer, SIGINT comes, and a second signal while it cleans
+up, as from `timeout` and from impatient people."""
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
