@@ -18,6 +18,9 @@ from caffe_fcn.net.shapes import Shape, Shapes, infer_shapes, refuse_empty, show
 _STEP = 128
 """The steps that are tried divide this number, or are smaller. In pixels."""
 
+_CHECKED = 4
+"""The number of multiples that are tried for each step."""
+
 Size = tuple[int, ...]
 
 
@@ -73,14 +76,20 @@ def advice(
 
 
 def multiple_of(graph: Graph, shapes: Shapes, images: Mapping[str, Shape], size: Size) -> int | None:
-    """The number of pixels to whose multiples SIZE must be enlarged, along all axes, so that the net accepts it; None
-    if it accepts other sizes. Arguments are those of `advice`."""
+    """The least number of pixels to whose multiples SIZE can be enlarged, along all axes, so that the net accepts it:
+    it accepts all such multiples that are near. None if there is none. Arguments are those of `advice`.
+
+    Only powers of two and multiples of eight are tried, which strides are."""
     takes = _taking(graph, shapes, images, None)
     known = _near(takes, images, size)
-    if len(known) < len(size) or any(each.step < 2 or each.above % each.step for each in known):
+    if len(known) < len(size) or all(each.step == 1 for each in known):
         return None
-    found = lcm(*(each.step for each in known))
-    return found if takes(tuple(-(-extent // found) * found for extent in size)) else None
+    steps = lcm(*(max(1, each.step) for each in known))
+    for step in sorted({steps, 2, 4, *range(8, _STEP + 1, 8)}):
+        first = [-(-extent // step) * step for extent in size]
+        if step > 1 and all(takes(tuple(extent + more * step for extent in first)) for more in range(_CHECKED)):
+            return step
+    return None
 
 
 def _taking(

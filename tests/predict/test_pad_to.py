@@ -29,6 +29,18 @@ layer { name: "score" type: "Convolution" bottom: "sum" top: "score"
         convolution_param { num_output: 3 kernel_size: 1 } }
 layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }
 """
+TWO_POOLINGS = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 64 dim: 64 } } }
+layer { name: "p1" type: "Pooling" bottom: "data" top: "p1" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "p2" type: "Pooling" bottom: "p1" top: "p2" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "up" type: "Deconvolution" bottom: "p2" top: "up"
+        convolution_param { num_output: 3 kernel_size: 2 stride: 2 } }
+layer { name: "sum" type: "Eltwise" bottom: "up" bottom: "p1" top: "sum" }
+layer { name: "score" type: "Deconvolution" bottom: "sum" top: "score"
+        convolution_param { num_output: 3 kernel_size: 2 stride: 2 } }
+"""
+"""Pooling rounds up, so that this net takes sizes of 4·n and of 4·n - 1."""
+
 WINDOWS = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 16 dim: 16 } } }
 layer { name: "a" type: "Convolution" bottom: "data" top: "a"
@@ -122,3 +134,15 @@ def test_one_answer_for_a_picture_needs_no_padding(tmp_path: Path) -> None:
     text = text.replace("convolution_param { num_output: 3 kernel_size: 3 }", "inner_product_param { num_output: 3 }")
     with pytest.raises(CaffeFcnError, match=r"pad_to.* needs a map"):
         net(tmp_path, text).run(PIXELS, pad_to=8, resize="net")
+
+
+@pytest.mark.parametrize("size", [(101, 203), (61, 45), (40, 42)])
+@pytest.mark.parametrize("given", [None, 3, 2])
+def test_the_number_that_an_error_names_makes_the_picture_fit(
+    tmp_path: Path, size: tuple[int, int], given: int | None
+) -> None:
+    """A net takes the multiples of this number, even if it takes further sizes."""
+    decoder, picture = net(tmp_path, TWO_POOLINGS), np.zeros((*size, 3), np.float32)
+    with pytest.raises(ShapeError, match=r"pad the picture with `?pad_to=4"):
+        decoder.run(picture, mean=MEAN, pad_to=given)
+    assert decoder.run(picture, mean=MEAN, pad_to=4).scores.shape == (3, *size)
