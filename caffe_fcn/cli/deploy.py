@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from caffe_fcn.cli.failures import exit_codes
-from caffe_fcn.cli.options import WriteManner, file_name, fork_option, option_of, selection_options, writing_options
+from caffe_fcn.cli.options import WriteManner, file_name, fork_option, one_phase_options, option_of, writing_options
 from caffe_fcn.cli.rewriting import Rewriting, check_usage, output_options, proof_options, rewrite
 from caffe_fcn.passes.deploy_options import DeployOptions
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @output_options("deploy")
 @option_of(DeployOptions, "keep_heads")
 @option_of(DeployOptions, "drop_dropout")
-@selection_options
+@one_phase_options
 @fork_option
 @proof_options
 @writing_options

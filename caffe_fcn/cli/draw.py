@@ -16,8 +16,8 @@ from caffe_fcn.cli.options import (
     file_name,
     force_option,
     fork_option,
+    one_phase_options,
     option_of,
-    selection_options,
     size,
 )
 from caffe_fcn.diagram.options import DrawOptions
@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
 
 
+_OUTPUT = "The drawing.  [default: NET.svg beside NET; NET_compared.svg for two nets]"
+
+
 @click.command(
     epilog=exit_codes("done", "the net cannot be drawn"),
 )
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)
-@click.option("-o", "--output", type=file_name, metavar="FILE", help="The drawing.  [default: NET.svg beside NET]")
+@click.option("-o", "--output", type=file_name, metavar="FILE", help=_OUTPUT)
 @option_of(DrawOptions, "format", type=click.Choice(["svg", "png", "dot"]))
 @option_of(DrawOptions, "compare", type=file_name, metavar="FILE")
 @option_of(DrawOptions, "input_size", type=size, metavar="HxW")
-@selection_options
+@one_phase_options
 @fork_option
 @force_option
 @click.option("-q", "--quiet", is_flag=True, help="Print no report.")
@@ -54,7 +57,7 @@ def draw(
 
     Colours show families of layers. Layers that work in place are in the box of the layer before them. A tooltip has
     more about a layer. NET is a prototxt, or a caffemodel that contains its net; WEIGHTS tell the shapes that a
-    prototxt does not have. Phase TEST is drawn unless --phase is given.
+    prototxt does not have.
 
     --compare draws a second net beside NET, and marks what is new, gone, replaced or changed.
 
@@ -106,5 +109,6 @@ def _output(net: str, weights: str | None, output: str | None, options: DrawOpti
         raise click.UsageError("only one file can come from stdin")
     check_name("-o", output, "DRAWING", "PICTURE")
     if output is None:
-        output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.{options.format or 'svg'}"
+        ending = f"{'' if options.compare is None else '_compared'}.{options.format or 'svg'}"
+        output = "-" if net == "-" else f"{os.path.splitext(net)[0]}{ending}"
     return output

@@ -15,9 +15,9 @@ from caffe_fcn.cli.options import (
     file_name,
     force_option,
     fork_option,
+    one_phase_options,
     option_of,
     preparation_options,
-    selection_options,
     text,
 )
 from caffe_fcn.cli.progress import copying
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @option_of(ExportOptions, "expand_lrn")
 @preparation_options
 @option_of(ExportOptions, "labels", type=file_name, metavar="FILE")
-@selection_options
+@one_phase_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @force_option

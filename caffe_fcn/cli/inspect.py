@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffe_fcn.cli.failures import exit_codes
-from caffe_fcn.cli.options import file_name, fork_option, option_of, selection_options, size, text
+from caffe_fcn.cli.options import file_name, fork_option, one_phase_options, option_of, size, text
 from caffe_fcn.cli.streams import STDIN, as_file, print_page
 from caffe_fcn.inspection.options import InspectOptions
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("net", type=file_name)
 @click.argument("weights", type=file_name, required=False)
 @option_of(InspectOptions, "input_size", type=size, metavar="HxW")
-@selection_options
+@one_phase_options
 @fork_option
 @option_of(InspectOptions, "geometry")
 @option_of(InspectOptions, "statistics", "--weights")
@@ -42,7 +42,7 @@ def inspect(
     """Show the net NET (prototxt) layer by layer: shapes, parameters, multiply-accumulates, memory.
 
     WEIGHTS (caffemodel or HDF5) are checked against the net. A caffemodel alone is shown with the net
-    inside it. Phase TEST is shown unless --phase is given. "-" is standard input.
+    inside it. "-" is standard input.
 
     \b
     caffe-fcn inspect deploy.prototxt

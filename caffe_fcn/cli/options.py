@@ -166,11 +166,14 @@ Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 Options = TypeVar("Options")
 
 
-def option_of(options: type, name: str, *flags: str, **how: Any) -> Callable[[Command], Command]:
+def option_of(
+    options: type, name: str, *flags: str, by_default: str | None = None, **how: Any
+) -> Callable[[Command], Command]:
     """Return the click option that sets the field NAME of OPTIONS, with the field's default and meaning. Its name is
-    that of the field, or that in FLAGS; HOW is passed to click."""
+    that of the field, or that in FLAGS; BY_DEFAULT replaces what its meaning has; HOW is passed to click."""
     default = getattr(options, name)
-    text, by_default = meanings(options)[name]
+    text, generally = meanings(options)[name]
+    by_default = generally if by_default is None else by_default
     if how.get("multiple"):
         text = f"{text.removesuffix('.')}; repeatable."
     if by_default:
@@ -225,7 +228,17 @@ def check_fork(fork: str | None, *, alone: bool) -> None:
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose the net in a file. COMMAND gets them as one `selection`."""
+    """Add the options that choose the net in a file, by default all its phases. COMMAND gets them as one
+    `selection`."""
+    return _selecting(command, "every phase in the file")
+
+
+def one_phase_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same options to a COMMAND that uses only one phase."""
+    return _selecting(command, "TEST")
+
+
+def _selecting(command: Callable[..., Any], phase: str) -> Callable[..., Any]:
 
     @click.option(
         "--input-shape",
@@ -241,7 +254,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="BLOB=N,C,H,W",
         help="Shape of a top of an unknown layer type.",
     )
-    @option_of(Selection, "phase", type=click.Choice(["train", "test"], case_sensitive=False))
+    @option_of(Selection, "phase", type=click.Choice(["train", "test"], case_sensitive=False), by_default=phase)
     @option_of(Selection, "stages", "--stage", type=text, multiple=True, metavar="NAME")
     @option_of(Selection, "level", type=level, metavar="N")
     @option_of(Selection, "crop_offset", type=click.Choice(["auto", "zero"]))

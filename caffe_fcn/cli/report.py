@@ -16,9 +16,9 @@ from caffe_fcn.cli.options import (
     file_name,
     force_option,
     fork_option,
+    one_phase_options,
     option_of,
     preparation_options,
-    selection_options,
     size,
     taken,
     text,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @option_of(ReportOptions, "resize", type=new_size, metavar="HxW|N|net")
 @option_of(ReportOptions, "labels", type=file_name, metavar="FILE")
 @option_of(ReportOptions, "wanted", "--class", type=text, metavar="N|NAME")
-@selection_options
+@one_phase_options
 @fork_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 @force_option

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from caffe_fcn.cli.directory import directory
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import net_and_pictures, open_trained
-from caffe_fcn.cli.options import file_name, fork_option, preparation_options, selection_options
+from caffe_fcn.cli.options import file_name, fork_option, one_phase_options, preparation_options
 from caffe_fcn.cli.run_files import KINDS, expanded, targets_of
 from caffe_fcn.cli.run_options import (
     TellManner,
@@ -49,7 +49,7 @@ _MANY, _LARGE = 4, 4 << 20
 @running_options
 @engine_options
 @click.option("--benchmark", is_flag=True, help="Only time all engines on one picture and recommend one.")
-@selection_options
+@one_phase_options
 @fork_option
 @telling_options
 def run(

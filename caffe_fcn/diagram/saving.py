@@ -19,9 +19,11 @@ from caffe_fcn.files.atomic import OutputFiles, check_outputs
 from caffe_fcn.files.stdout import STDOUT, to_stdout
 from caffe_fcn.inspection.inspect import look_into
 from caffe_fcn.inspection.records import InspectedFiles, InspectSettings
-from caffe_fcn.net.graph import Graph
+from caffe_fcn.inspection.words import count_of
+from caffe_fcn.net.graph import Graph, only_in
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.wording import command, option
 
 Format: TypeAlias = Literal["svg", "png", "dot"]
 
@@ -30,11 +32,11 @@ _FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv
 
 
 class _ShownNet(NamedTuple):
-    """The net in files, in one phase."""
+    """The net in the files of PATH, in one phase."""
 
     graph: Graph
     shapes: Shapes
-    title: str
+    path: str
     notes: tuple[str, ...]
 
 
@@ -73,12 +75,14 @@ def save_drawing(
         read = [*(each.name for each in both), *(each.weights.path for each in both if each.weights is not None)]
         check_outputs([path], read, force=force)
     one = _shown(files, selection, options)
-    drawn: Diagram | Comparison = diagram_of(one.graph, one.shapes, one.title)
+    drawn: Diagram | Comparison = diagram_of(one.graph, one.shapes, _title(os.path.basename(one.path), one))
     notes = one.notes
     if compared is not None:
         other = _shown(compared, replace(selection, phase="TRAIN" if one.graph.phase == "TRAIN" else "TEST"), options)
-        drawn = comparison_of(one.graph, one.shapes, other.graph, other.shapes, (one.title, other.title))
+        drawn = comparison_of(one.graph, one.shapes, other.graph, other.shapes, _titles(one, other))
         notes = tuple(dict.fromkeys((*notes, *other.notes)))
+        if files.weights is not None and compared.weights is not None:
+            notes += (f"weights are not compared; {command('diff')} compares them",)
     data = drawn_as(drawn, form)
     if path == STDOUT:
         to_stdout(data)
@@ -107,8 +111,26 @@ def _shown(files: InspectedFiles, selection: Selection, options: DrawOptions) ->
     if looked.model is None or looked.shapes is None:
         raise NetError(str(files.why or "there is no net"), source=files.name)
     graph = looked.model.graph
-    title = f"{os.path.basename(files.name)}, phase {graph.phase}"
-    return _ShownNet(graph, looked.shapes, title, looked.inspection.notes)
+    notes = looked.inspection.notes
+    if selection.phase is None:
+        other = "TEST" if graph.phase == "TRAIN" else "TRAIN"
+        count = only_in(looked.model.source.net, other, selection.stages, selection.level)
+        if count:
+            told = f"{count_of(count, 'layer')} of the file {'is' if count == 1 else 'are'} only in phase {other}"
+            notes += (f"{told}; draw it with {option('phase', other)}",)
+    return _ShownNet(graph, looked.shapes, files.name, notes)
+
+
+def _title(path: str, shown: _ShownNet) -> str:
+    return f"{path}, phase {shown.graph.phase}"
+
+
+def _titles(one: _ShownNet, other: _ShownNet) -> tuple[str, str]:
+    """Titles of two nets: the names of their files, with as many directories as they need to differ."""
+    parts = [each.path.replace(os.sep, "/").split("/") for each in (one, other)]
+    some = next((count for count in range(1, max(map(len, parts)) + 1) if parts[0][-count:] != parts[1][-count:]), 1)
+    first, second = ("/".join(each[-some:]) for each in parts)
+    return _title(first, one), _title(second, other)
 
 
 def drawn_as(drawn: Diagram | Comparison, form: Format) -> bytes:

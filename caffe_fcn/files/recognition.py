@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from caffe_fcn.errors import CaffemodelError
+from caffe_fcn.files.wire import LEN, VARINT, WireError, reader_of
 
 HEAD = 1024
 """The number of bytes that are looked at."""
@@ -19,6 +20,9 @@ _SIGNATURES = {
     b"\xfd7zXZ\x00": "an xz archive; unpack it first",
     b"version https://git-lfs": "a Git LFS pointer; get the file itself with `git lfs pull`",
 }
+_FIRST, _OF_ONNX = (1, VARINT), {(6, LEN), (7, LEN), (8, LEN)}
+"""The version with which an ONNX file begins, and its text, graph and operators: Caffe's messages that begin with a
+number have none of these at the top. Fields by number and wire type."""
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
 
 
@@ -27,7 +31,25 @@ def kind_of(head: bytes) -> str | None:
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             return kind
+    if _is_onnx(head):
+        return "an ONNX file; give the Caffe net from which it was made"
     return "a web page; download the file itself (on GitHub: Raw)" if _PAGE.match(head) else None
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Return whether HEAD begins an ONNX file."""
+    reader, start, end = reader_of(head), 0, 1 << 62  # fields may end after the head
+    try:
+        while start < len(head):
+            field = reader.field(start, end)
+            if (start == 0) != ((field.number, field.wire) == _FIRST):
+                return False
+            if (field.number, field.wire) in _OF_ONNX:
+                return True
+            start = field.end
+    except WireError:
+        pass
+    return False
 
 
 def refuse_others(head: bytes, name: str) -> None:

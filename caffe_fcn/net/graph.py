@@ -213,6 +213,13 @@ def _error(source: str, layer: schema.Message, index: int, what: str) -> NetErro
     return NetError(f'layer "{printable(layer.name)}" {what}', source=source, layer=layer.name, index=index)
 
 
+def only_in(net: schema.Message, phase: str, stages: Iterable[str], level: int | None) -> int:
+    """Return the number of layers of NET that are in the net of PHASE, and not in that of the other phase. STAGES and
+    LEVEL are those of `build_graph`."""
+    states = [_state(net, each, stages, level) for each in (phase, "TEST" if phase == "TRAIN" else "TRAIN")]
+    return sum(included(layer, states[0]) and not included(layer, states[1]) for layer in net.layer)
+
+
 def _state(net: schema.Message, phase: str, stages: Iterable[str], level: int | None) -> schema.Message:
     if phase not in ("TRAIN", "TEST"):
         raise NetError(f'the phase is "{phase}", but a net has only TRAIN and TEST')

@@ -84,8 +84,8 @@ def multiple_of(graph: Graph, shapes: Shapes, images: Mapping[str, Shape], size:
     known = _near(takes, images, size)
     if len(known) < len(size) or all(each.step == 1 for each in known):
         return None
-    steps = lcm(*(max(1, each.step) for each in known))
-    for step in sorted({steps, 2, 4, *range(8, _STEP + 1, 8)}):
+    tried: set[int] = {lcm(*(max(1, each.step) for each in known)), 2, 4, *range(8, _STEP + 1, 8)}
+    for step in sorted(tried):
         first = [-(-extent // step) * step for extent in size]
         if step > 1 and all(takes(tuple(extent + more * step for extent in first)) for more in range(_CHECKED)):
             return step

@@ -29,6 +29,8 @@ def _lines(found: SavedDrawing) -> Iterator[str]:
     marks.update(layer.mark for layer in layers if layer.mark == "gone")
     if marks:
         yield f"  marked: {', '.join(f'{count:,} {mark}' for mark, count in sorted(marks.items()))}"
+    elif len(nets) > 1:
+        yield "  no layer differs"
     yield from (f"note: {note}" for note in found.notes)
     if found.output != "-":
         yield f"wrote {found.output} ({human_bytes(found.size)})"

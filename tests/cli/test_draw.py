@@ -117,3 +117,39 @@ def test_two_nets_are_compared(lenet: CommandLine) -> None:
     assert lenet.run("draw", "-", "--compare", "-").code == 2
     same = lenet.run("draw", "net.prototxt", "--compare", "net_fcn.prototxt", "-o", "net_fcn.prototxt", "--force")
     assert same.code == 2
+
+
+def test_nets_without_a_difference_and_weights_are_told(lenet: CommandLine) -> None:
+    """Also the default name of a comparison is not that of the drawing of one net."""
+    (lenet.path / "other").mkdir()
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copy(lenet.path / name, lenet.path / "other" / name)
+    found = lenet.run("draw", "net.caffemodel", "--compare", "other/net.caffemodel")
+    assert found.code == 0 and "  no layer differs\n" in found.err
+    assert "note: weights are not compared; `caffe-fcn diff` compares them\n" in found.err
+    assert "wrote net_compared.svg" in found.err and "net.svg" not in lenet.names
+    texts = lenet.run("draw", "net.prototxt", "--compare", "other/net.prototxt", "-o", "-")
+    assert "no layer differs" in texts.err and "weights are not compared" not in texts.err
+    assert b">other/net.prototxt, phase TEST<" in texts.out and b">net.prototxt, phase TEST<" in texts.out
+    one = lenet.run("draw", "net.prototxt", "-o", "-")
+    assert "differs" not in one.err
+
+
+def test_layers_of_the_other_phase_are_told(cli: CommandLine) -> None:
+    net = 'input: "data" input_shape { dim: 1 dim: 3 }\n'
+    for phase in ("TRAIN", "TRAIN", "TEST"):
+        net += f'layer {{ name: "{phase}" type: "ReLU" bottom: "data" top: "x" include {{ phase: {phase} }} }}\n'
+    (cli.path / "net.prototxt").write_text(net.replace('"TRAIN" type', '"a" type', 1))
+    told = "note: 2 layers of the file are only in phase TRAIN; draw it with --phase TRAIN\n"
+    assert told in cli.run("draw", "net.prototxt", "-o", "-").err
+    for phase in ("train", "test"):
+        assert "only in phase" not in cli.run("draw", "net.prototxt", "-o", "-", "--phase", phase).err
+
+
+def test_the_phase_by_default_is_told_per_command(cli: CommandLine) -> None:
+    for command in ("draw", "inspect", "report", "run", "export", "deploy"):
+        told = " ".join(cli.run(command, "--help").out.decode().split())
+        assert "TRAIN or TEST. [default: TEST]" in told and "every phase" not in told, command
+    for command in ("convert", "diff", "verify", "check", "fold"):
+        told = " ".join(cli.run(command, "--help").out.decode().split())
+        assert "TRAIN or TEST. [default: every phase in the file]" in told, command

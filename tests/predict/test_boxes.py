@@ -75,6 +75,36 @@ def test_tags_lie_within_the_picture_and_cover_no_other(tmp_path: Path, monkeypa
     assert covered.max() == 1 and 10 < len(found) <= 60
 
 
+def tags_of(monkeypatch: pytest.MonkeyPatch, directory: Path, labels: Labels, side: int, classes: int) -> list[str]:
+    """The texts of the tags of 12 boxes of SIDE pixels, of so many CLASSES, on a picture of 900×1200."""
+    words: list[str] = []
+
+    def note(*each: Any) -> None:
+        words.append(each[4])
+        lettering.write(*each)
+
+    monkeypatch.setattr(drawing, "write", note)
+    corners = [(top, left) for top in (100, 400, 700) for left in (100, 400, 700, 1000)]
+    peaks = [
+        DrawnPeak(index % classes, "0.90", Box(top, left, top + side, left + side))
+        for index, (top, left) in enumerate(corners)
+    ]
+    peak_boxes(picture(directory, 900, 1200), peaks, labels, "12 peaks")
+    return words
+
+
+def test_tags_are_left_out_at_boxes_that_they_would_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The legend names the classes; a tag tells a class only if there are several."""
+    names = Labels(2, ("a name of many letters", "another"))
+    assert tags_of(monkeypatch, tmp_path, names, 12, 1) == []
+    assert tags_of(monkeypatch, tmp_path, names, 120, 1) == ["0.90"] * 12
+    assert tags_of(monkeypatch, tmp_path, names, 25, 2) == []
+    assert sorted(set(tags_of(monkeypatch, tmp_path, names, 250, 2))) == [
+        "a name of many letters  0.90",
+        "another  0.90",
+    ]
+
+
 def test_the_legend_counts_the_boxes_of_each_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words: list[str] = []
     write = lettering.write

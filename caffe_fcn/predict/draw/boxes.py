@@ -1,8 +1,8 @@
 """Draws peaks over their picture: a box for each, in the colour of its class, with the name and the score.
 
-Boxes are drawn from the lowest score to the highest, so that better ones lie above. A tag with the name is placed where
-it covers no other box or tag, or else no other tag; if there is no such place, the box has none. A legend below has the
-classes.
+Boxes are drawn from the lowest score to the highest, so that better ones lie above. A tag has the name and the score,
+or only the score if all boxes are of one class. It is placed where it covers no other box or tag, or else no other tag;
+a box has none if there is no such place, or if it is much narrower than the text. A legend below has the classes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ _PART, _LEAST = 400, 2
 
 _BRIGHT, _DARK = 110, 40
 """Text on a colour that is brighter is black, else white. Lines that are darker have white edges, others black ones."""
+
+_TAG_LEAST, _TAG_PART = 11, 4
+"""The minimum height of the text of tags in pixels, and its maximum as a fraction of the median height of the boxes
+(1 / this number)."""
+
+_WIDER = 1.5
+"""How many times as wide as its box a tag can be."""
 
 _TAGGED = 1000
 """The maximum number of boxes with a tag."""
@@ -79,17 +86,22 @@ def _draw(
     """Draw the boxes of PEAKS on IMAGE, then their tags."""
     from PIL import ImageDraw
 
-    draw, style = ImageDraw.Draw(image), style_of(view.shown)
+    draw = ImageDraw.Draw(image)
     line = max(_LEAST, max(view.shown) // _PART)
     boxes = [_on(view, peak.box) for peak in peaks]
     for peak, box in zip(reversed(peaks), reversed(boxes), strict=True):
         edge = _WHITE if _brightness(chosen[peak.label]) < _DARK else _BLACK
         for inside, width, shade in ((0, 1, edge), (1, line, chosen[peak.label]), (1 + line, 1, edge)):
             _outline(draw, _shrunk(box, inside), width, shade)
+    heights = sorted(box.bottom - box.top for box in boxes) or [0]
+    style = style_of(view.shown, max(_TAG_LEAST, heights[len(heights) // 2] // _TAG_PART))
     tags = _Tags(boxes, view.shown)
     for index, peak in enumerate(peaks[:_TAGGED]):
-        text = fitted(style, f"{labels.title(peak.label)}  {peak.score}", view.shown[1] - style.unit)
-        place = tags.place(index, (round(1.3 * style.unit), width_of(style, text) + style.unit // 2))
+        name = f"{labels.title(peak.label)}  " if len(chosen) > 1 else ""
+        text = fitted(style, f"{name}{peak.score}", view.shown[1] - style.unit)
+        size = round(1.3 * style.unit), width_of(style, text) + style.unit // 2
+        roomy = size[1] <= _WIDER * (boxes[index].right - boxes[index].left)
+        place = tags.place(index, size) if roomy else None
         if place is not None:
             fill = chosen[peak.label]
             draw.rectangle((place.left, place.top, place.right - 1, place.bottom - 1), fill)

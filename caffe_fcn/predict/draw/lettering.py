@@ -37,12 +37,14 @@ class Style(NamedTuple):
         return self.width - 2 * self.margin
 
 
-def style_of(shown: tuple[int, int]) -> Style:
-    """Return the style of text in or below a drawing of the size SHOWN. Raises ExtraError without pillow."""
+def style_of(shown: tuple[int, int], most: int | None = None) -> Style:
+    """Return the style of text in or below a drawing of the size SHOWN, with text of at most MOST pixels. Raises
+    ExtraError without pillow."""
     pillow()  # its error says what to install
     from PIL import ImageFont
 
     unit = max(_LEAST_TEXT, max(shown) // _PART)
+    unit = unit if most is None else min(unit, most)
     try:
         font = ImageFont.load_default(unit)
     except (ImportError, OSError, TypeError):  # pillow without FreeType, or before 10.1: a font with one size
