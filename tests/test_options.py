@@ -114,7 +114,7 @@ def test_a_command_has_the_options_of_its_code(command: str) -> None:
             option, (text, by_default) = there[name], meanings(options)[name]
             assert option.default == getattr(options, name), name
             assert (option.help or "").startswith(text.removesuffix(".")), name
-            assert by_default in (option.help or "")
+            assert by_default in (option.help or "") or name == "phase"  # each command has its own
 
 
 METHODS = {"convert": "convolutionalize"}
