@@ -43,7 +43,14 @@ def field_changes(
     if paths and node.type == other.type:
         same = _Meaning(node, shapes, other, others, phase)
         paths = [path for path in paths if not same.of(path)]
-    return tuple(_change(path, old.get(path), new.get(path)) for path in paths)
+    if not paths:
+        return ()
+    stated = [dict(_said(each.layer, "", defaults=True)) for each in (node, other)]
+    if node.type != other.type:
+        stated = [_stripped(each, one) for each, one in zip(stated, (node, other), strict=True)]
+    return tuple(
+        _change(path, old.get(path, stated[0].get(path)), new.get(path, stated[1].get(path))) for path in paths
+    )
 
 
 def message_changes(old: schema.Message, new: schema.Message, without: Container[str]) -> Iterator[ChangedField]:
@@ -78,8 +85,11 @@ def _written(node: Node) -> dict[str, _Written]:
     return found
 
 
-def _said(message: schema.Message, prefix: str, without: Container[str] = _ELSEWHERE) -> Iterator[tuple[str, _Written]]:
-    """The fields of MESSAGE, whose path is PREFIX, that do not have their defaults; none of those WITHOUT."""
+def _said(
+    message: schema.Message, prefix: str, without: Container[str] = _ELSEWHERE, *, defaults: bool = False
+) -> Iterator[tuple[str, _Written]]:
+    """The fields of MESSAGE, whose path is PREFIX, that do not have their DEFAULTS, or all that are given; none of
+    those WITHOUT."""
     for field, value in message.ListFields():
         path = prefix + field.name
         if field.name in without:
@@ -91,11 +101,11 @@ def _said(message: schema.Message, prefix: str, without: Container[str] = _ELSEW
             for inner, part in parts or [(path, value)]:
                 if parts and not part.ListFields() and field.name not in _WITHOUT_EFFECT:
                     yield inner, _Written((), "{ }", None)
-                yield from _said(part, f"{inner}.", ())
+                yield from _said(part, f"{inner}.", (), defaults=defaults)
         elif schema.is_repeated(field):
             text = " ".join(literal(field, each) for each in value)
             yield path, _Written(tuple(map(_equal_to_itself, value)), text, None)
-        elif not field.has_default_value or value != field.default_value:
+        elif defaults or not field.has_default_value or value != field.default_value:
             default = literal(field, field.default_value) if field.has_default_value else None
             yield path, _Written(_equal_to_itself(value), literal(field, value), default)
 

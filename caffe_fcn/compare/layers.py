@@ -32,7 +32,9 @@ def compare_graphs(
             found.append(LayerPair(LayerMatch.GONE, left.pop(), None))
         fields = field_changes(node, shapes, other, others, old.phase)
         changes = tuple(_shape_changes(node, shapes, other, others))
-        found.append(LayerPair(match, node, other, fields, changes, not pairing.same_wiring(node, other)))
+        rewired = not pairing.same_wiring(node, other)
+        makers = (_makers(old, node), _makers(new, other)) if rewired else None
+        found.append(LayerPair(match, node, other, fields, changes, rewired, makers))
     found += [LayerPair(LayerMatch.GONE, node, None) for node in reversed(left)]
     return tuple(found)
 
@@ -46,6 +48,12 @@ def _match(pairing: Pairing, other: Node) -> tuple[LayerMatch, Node | None]:
         if other.index in pairs:
             return match, pairs[other.index]
     return LayerMatch.NEW, None
+
+
+def _makers(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The names of the layers that make the bottoms of NODE. In a net that Caffe does not build one may have none."""
+    makers = map(graph.producer.get, node.bottoms)
+    return tuple("" if maker is None else maker.name for maker in makers)
 
 
 def _shape_changes(node: Node, shapes: Shapes, other: Node, others: Shapes) -> Iterator[ChangedShape]:

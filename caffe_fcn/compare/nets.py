@@ -45,7 +45,8 @@ def _merge(merged: _Merged, pair: LayerPair, phase: str) -> None:
     if known is not pair:
         fields = tuple(dict.fromkeys((*known.fields, *pair.fields)))
         shapes = tuple(_merged_shapes((*known.shapes, *pair.shapes)))
-        pair = known._replace(fields=fields, shapes=shapes, rewired=known.rewired or pair.rewired)
+        makers = known.makers or pair.makers
+        pair = known._replace(fields=fields, shapes=shapes, rewired=known.rewired or pair.rewired, makers=makers)
     merged[key] = pair, [*phases, *([phase] if phase else [])]
 
 
@@ -102,6 +103,7 @@ def _layer(pair: LayerPair, phases: Sequence[str], every: int, *, rules: bool) -
         phases=tuple(phases) if len(phases) < every else (),
         fields=tuple(each for each in pair.fields if rules or not each.path.startswith(_RULES)),
         rewired=pair.rewired,
+        makers=pair.makers,
         bottoms=bottoms,
         tops=tops,
         shapes=tuple(

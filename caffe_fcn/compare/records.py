@@ -48,7 +48,8 @@ class ChangedShape(NamedTuple):
 
 class LayerPair(NamedTuple):
     """A layer of the old net and the one of the new net that belongs to it, with what differs; None for a layer that
-    the net does not have. `rewired`: it reads other blobs; blobs with another name are the same."""
+    the net does not have. `rewired`: it reads other blobs; blobs with another name are the same. `makers`: then the
+    names of the layers that make its bottoms, in both nets."""
 
     match: LayerMatch
     old: Node | None
@@ -56,6 +57,7 @@ class LayerPair(NamedTuple):
     fields: tuple[ChangedField, ...] = ()
     shapes: tuple[ChangedShape, ...] = ()
     rewired: bool = False
+    makers: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @property
     def retyped(self) -> bool:
@@ -106,7 +108,7 @@ class LayerDiff(NamedTuple):
 
     A layer that only a file of weights has, has no type. PHASES: those in which it is compared, if these are not all.
     BLOBS: the names of its bottoms and tops, where they differ. REWIRED: it reads other blobs, and not only blobs with
-    another name.
+    another name; MAKERS: then the layers that make its bottoms.
     """
 
     match: LayerMatch
@@ -121,6 +123,7 @@ class LayerDiff(NamedTuple):
     tops: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     shapes: tuple[ChangedShape, ...] = ()
     blobs: tuple[BlobDiff, ...] = ()
+    makers: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @property
     def only_one(self) -> bool:

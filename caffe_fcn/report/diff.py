@@ -12,6 +12,8 @@ from caffe_fcn.net.shapes import Shape, show
 from caffe_fcn.report.tables import LONGEST, cells, shown
 
 _MOST_NAMES = 8
+_LARGE = 1000
+"""The number of times the largest old value above which the size of a difference is not told."""
 _INDENT = "    "
 
 
@@ -114,7 +116,7 @@ def _rows(each: LayerDiff) -> Iterator[tuple[str, str]]:
     for label, both in (("bottom", each.bottoms), ("top", each.tops)):
         if both is not None:
             same_number = len(both[0]) == len(both[1])
-            why = "reads another blob" if label == "bottom" and each.rewired else "renamed" if same_number else ""
+            why = _source(each) if label == "bottom" and each.rewired else "renamed" if same_number else ""
             yield label, f"{_names(both[0])} → {_names(both[1])}" + (f"  ({why})" if why else "")
     for shape in each.shapes:
         where = f"  ({', '.join(shape.phases)})" if shape.phases else ""
@@ -124,6 +126,12 @@ def _rows(each: LayerDiff) -> Iterator[tuple[str, str]]:
         if blob.differs:
             label = f"blob {blob.label}" if blob.label.isdigit() else blob.label
             yield label, _blob(blob)
+
+
+def _source(each: LayerDiff) -> str:
+    """Which other blobs a layer reads, by the layers that make them."""
+    old, new = map(_names, each.makers or ((), ()))
+    return "reads another blob" if old == new else f"made by {old}, now by {new}"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -181,13 +189,13 @@ def _sameness(blob: BlobDiff) -> str:
 def _deviation(each: Deviation, values: int) -> str:
     told = f"{each.differing:,} of {values:,} values differ"
     if each.differing > each.not_finite:
-        relative = "" if each.relative is None else f" ({_percent(each.relative)} of the largest old value)"
+        relative = "" if each.relative is None else f" ({_size(each.relative)} the largest old value)"
         told += f", by at most {each.largest:.3g}{relative}, RMS {each.rms:.3g}"
     return told + (f", {each.not_finite:,} by NaN or infinity" if each.not_finite else "")
 
 
-def _percent(part: float) -> str:
-    return f"{100 * part:.3g} %"
+def _size(part: float) -> str:
+    return f"{100 * part:.3g} % of" if part < _LARGE else f"more than {_LARGE:,} times"
 
 
 # ---- JSON ----
@@ -223,6 +231,7 @@ def _layer_document(each: LayerDiff) -> dict[str, Any]:
         "phases": list(each.phases),
         "fields": [field._asdict() for field in each.fields],
         "rewired": each.rewired,
+        "makers": _both(each.makers),
         "bottoms": _both(each.bottoms),
         "tops": _both(each.tops),
         "shapes": list(map(_shape_document, each.shapes)),

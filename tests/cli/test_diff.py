@@ -432,6 +432,38 @@ def test_names_cannot_steer_a_terminal(cli: CommandLine) -> None:
     assert b"\x1b" not in out and len(out.splitlines()) == 4
 
 
+def test_a_default_is_told_as_such_only_where_it_is_not_given(cli: CommandLine) -> None:
+    pools = ("pool: MAX", "", "pool: AVE")
+    nets = (
+        data() + layer("p", "Pooling", "data", params=f"pooling_param {{ kernel_size: 2 {pool} }}") for pool in pools
+    )
+    cli.write(**dict(zip(("given", "bare", "other"), nets, strict=True)))
+    for name, told in (("given", "MAX"), ("bare", "MAX (default)")):
+        out = cli.run("diff", f"{name}.prototxt", "other.prototxt").out.decode()
+        assert f"    pooling_param.pool  {told} → AVE\n" in out
+    assert cli.run("diff", "given.prototxt", "bare.prototxt").code == 0
+
+
+def test_who_makes_another_blob_is_told(cli: CommandLine) -> None:
+    base = data() + conv("c", "data", 4)
+    cli.write(
+        old=base + layer("r", "ReLU", "c", "c") + layer("s", "Softmax", "c"),
+        new=base + layer("r", "ReLU", "c", "r") + layer("s", "Softmax", "c"),
+    )
+    out = cli.run("diff", "old.prototxt", "new.prototxt").out.decode()
+    assert "    bottom  c → c  (made by r, now by c)\n" in out
+    found = differs(cli, "old.prototxt", "new.prototxt")["layers"]
+    assert found[-1]["makers"] == {"old": ["r"], "new": ["c"]} and found[0]["makers"] is None
+
+
+def test_huge_differences_are_told_in_few_words(digits: CommandLine) -> None:
+    net = schema.NetParameter.FromString((digits.path / "net.caffemodel").read_bytes())
+    next(each for each in net.layer if each.name == "conv2").blobs[0].data[3] = 2e37
+    (digits.path / "large.caffemodel").write_bytes(net.SerializeToString())
+    out = digits.run("diff", "net.caffemodel", "large.caffemodel").out.decode()
+    assert ", by at most 2e+37 (more than 1,000 times the largest old value), RMS " in out
+
+
 # ---- git ----
 
 
