@@ -214,4 +214,5 @@ def _classes(found: Observed, blob: Blob, values: NDArray[Any], asked: int | Non
     best = [each for each in best_classes(values, _MOST_CLASSES) if each.score]
     if asked is not None and asked not in [each.label for each in best]:
         best.append(Found(asked, float(values.reshape(-1)[asked])))
-    return tuple(ClassScore(printable(labels.title(each.label)), number(each.score)) for each in best)
+    words = (lambda score: f"{score:.4f}") if output.probabilities else number  # one format for all of them
+    return tuple(ClassScore(printable(labels.title(each.label)), words(each.score)) for each in best)

@@ -55,6 +55,7 @@ from caffe_fcn.page.records import (
     StoredRow,
     no_progress,
 )
+from caffe_fcn.page.tiles import number
 from caffe_fcn.page.weights import weight_bytes, weights_panel
 from caffe_fcn.predict.options import PreparationOptions
 
@@ -93,6 +94,7 @@ def build_page(
         notes=_notes(looked, heard),
         problems=() if model is None else problems_of(model, found, first_anchors(found)),
         layers=layers,
+        inputs=", ".join(_shapes_in_words(found.inputs)),
         stored=() if model is not None else tuple(_stored(found)),
         graph=None if model is None or looked.shapes is None else graph_panel(model.graph, looked.shapes, title),
         dense=dense,
@@ -212,8 +214,12 @@ def _totals(looked: InspectedNet) -> Iterable[Fact]:
 
 def _named_shapes(term: str, blobs: Mapping[str, Shape | None]) -> Fact:
     """Return the fact with BLOBS, and as much of them as there is room for."""
+    return Fact(term + "s" * (len(blobs) > 1), ", ".join(_shapes_in_words(blobs)))
+
+
+def _shapes_in_words(blobs: Mapping[str, Shape | None]) -> list[str]:
     shown = [f"{printable(name, _LONGEST)} {shape_of(shape)}" for name, shape in blobs.items()]
-    return Fact(term + "s" * (len(shown) > 1), ", ".join(first_of(shown, _MOST_BLOBS)))
+    return first_of(shown, _MOST_BLOBS)
 
 
 def _amounts(sums: Total) -> Iterable[Fact]:
@@ -254,6 +260,6 @@ def _stored(found: Inspection) -> Iterable[StoredRow]:
         numbers = [
             f"{row.values:,}",
             human_bytes(row.size),
-            *("–" if each is None else f"{each:.4g}" for each in values),
+            *("–" if each is None else number(each) for each in values),
         ]
         yield StoredRow(printable(row.layer), str(row.position), shape_of(row.shape), row.dtype, tuple(numbers))

@@ -79,6 +79,7 @@ def _document(each: PanelMap) -> Mapping[str, Any]:
         "span": each.span,
         "cells": each.cells,
         "pooled": each.pooled,
+        "caption": each.caption,
         "rows": each.rows._asdict(),
         "columns": each.columns._asdict(),
         "classes": [[known.number, known.name, *known.decimals, known.peak] for known in each.classes],
@@ -86,6 +87,7 @@ def _document(each: PanelMap) -> Mapping[str, Any]:
         "chosen": each.chosen,
         "faint": each.faint,
         "top": len(each.top),
+        "listed": each.listed,
         "data": base64.b64encode(zlib.compress(parted, 9)).decode("ascii"),
     }
 

@@ -77,7 +77,8 @@ class PanelMap:
 
     CLASSES has those whose map is in PLANES, SHOWN of them in the order of the chooser, and then others. The CHOSEN one
     comes first; it is FAINT if it can hardly be seen in the fixed colours. TOP has for
-    each cell its top classes as numbers in CLASSES, VALUES their codes. All are of 16 bits.
+    each cell its top classes as numbers in CLASSES, VALUES their codes. All are of 16 bits. VALUES have the decimals
+    LISTED, so that scores in one list have as many digits; None if they have those of their classes.
     """
 
     name: str
@@ -93,9 +94,18 @@ class PanelMap:
     chosen: int
     faint: bool
     top: NDArray[Any]
+    listed: Decimals | None
     values: NDArray[Any]
     planes: NDArray[Any]
     notes: tuple[str, ...]
+
+    @property
+    def caption(self) -> str:
+        """What the table tells of the cell under the pointer."""
+        if self.pooled > 1:
+            what = "score of each class" if self.of_classes else "value of each channel"
+            return f"Highest {what} in the {show((self.pooled, self.pooled))} cells"
+        return "Top classes of the cell" if self.of_classes else "Values of the cell"
 
 
 def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: int | None, budget: int) -> PanelMap:
@@ -116,6 +126,8 @@ def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: int
     decimals = [_decimals(float(row.min()), float(row.max()), span) for row in rows]
     places = np.zeros(len(values), np.int64)
     places[[each for each in picked if each is not None]] = [at for at, each in enumerate(picked) if each is not None]
+    best = np.take_along_axis(values, top, 0)
+    listed = _decimals(float(best.min()), float(best.max()), span) if output.of_classes else None
     peaks = [int(row.argmax()) if at < len(shown) else None for at, row in enumerate(rows)]
     axes = [_axis(model, output, level, along, step) for along in range(2)]
     if any(axis.crops is None for axis in axes) or all(axis.crops == axis.sees for axis in axes):
@@ -137,7 +149,8 @@ def panel_map(model: PictureNet, result: BlobResult, labels: Labels, wanted: int
         chosen=chosen,
         faint=float(rows[chosen].max()) < span[0] + _FAINT * (span[1] - span[0]),
         top=places[top].astype("<u2"),
-        values=coded(np.take_along_axis(values, top, 0), decimals, places[top]),
+        listed=listed,
+        values=coded(best, [listed] if listed else decimals, 0 if listed else places[top]),
         planes=np.stack([coded(rows[at], decimals, at) for at in range(len(shown))]),
         notes=tuple(_notes(output, level, step, len(shown) - (None in shown), axes[0].crops is not None)),
     )

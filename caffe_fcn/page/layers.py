@@ -97,8 +97,8 @@ def _geometry(geometry: Geometry | None) -> tuple[Fact, ...]:
     return (
         Fact("receptive field", _pixels(axes(windows(geometry)))),
         Fact("stride", axes(geometry.stride)),
-        Fact("offset", axes(geometry.offset)),
-        Fact("as a sliding window", _EXACT[geometry.exactness]),
+        Fact("offset", axes(geometry.offset).replace("-", "−")),
+        Fact("depends only on its receptive field", _EXACT[geometry.exactness]),
     )
 
 

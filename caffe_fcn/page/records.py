@@ -180,6 +180,8 @@ class Page:
     notes: tuple[str, ...]
     problems: tuple[PageProblem, ...]
     layers: tuple[PageLayer, ...]
+    inputs: str
+    """The inputs for whose shapes the layers are shown, in words."""
     stored: tuple[StoredRow, ...] = ()
     """The blobs of weights without a net."""
     graph: GraphPanel | None = None

@@ -57,7 +57,9 @@ def _word(field: Any, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.7g}"
+        return f"{value:.7g}".replace("-", "−")
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
+    if isinstance(value, int):
+        return str(value).replace("-", "−")
     return printable(str(value))

@@ -79,10 +79,12 @@ def heat_of(output: NetOutput, labels: Labels, wanted: str | None, source: str) 
         return Heat(output.name, (0,), _title(output, labels, 0))
     if labels.background is None or not output.of_classes:
         kind = "classes, and none of them is known as the background" if output.of_classes else "channels"
+        nameless = output.of_classes and not labels.names
+        more = (", or give their names with ", Option("labels"), ", one of them background") if nameless else ()
         raise EngineError(
             f"{output.name!r} has {labels.count} {kind}",
             source=source,
-            hint=advise("choose the one to draw with ", Option("class")),
+            hint=advise("choose the one to draw with ", Option("class"), *more),
         )
     others = tuple(index for index in range(labels.count) if index != labels.background)
     return Heat(output.name, others, f"score of all but {labels.title(labels.background)}")

@@ -255,7 +255,10 @@ def test_the_heat_of_one_class(digits: CommandLine) -> None:
     told = refuses(digits, *FCN, "scattered.png", *NAMED, "--heatmap", "h.png", "--class", "x")
     assert told.startswith("class 'x': expected a name from labels.txt")
     told = refuses(digits, *FCN, "scattered.png", "--heatmap", "h.png")
-    assert told.endswith("none of them is known as the background; choose the one to draw with --class")
+    assert told.endswith(
+        "none of them is known as the background; choose the one to draw with --class, or give their names with "
+        "--labels, one of them background"
+    )
 
 
 def test_files_are_not_overwritten(digits: CommandLine) -> None:

@@ -49,6 +49,21 @@ def test_settings_are_those_of_the_file(tmp_path: Path) -> None:
     ]
 
 
+def test_one_minus_sign(tmp_path: Path) -> None:
+    power = 'layer { name: "p" type: "Power" bottom: "data" top: "p" power_param { scale: -0.5 } }\n'
+    concat = 'layer { name: "c" type: "Concat" bottom: "data" top: "c" concat_param { axis: -3 } }\n'
+    pad = CONV.replace("pad: 1", "pad: 2")
+    page = page_with(INPUT + power + concat + pad, tmp_path)
+    assert {fact.value for layer in page.layers for fact in layer.settings} >= {"−0.5", "−3"}
+    assert [fact.value for fact in page.layers[-1].geometry if fact.term == "offset"] == ["−1"]
+
+
+def test_costs_say_for_which_input(tmp_path: Path) -> None:
+    for size, told in ((None, "data 1×3×9×9"), ((30, 40), "data 1×3×30×40")):
+        page = page_with(INPUT + CONV, tmp_path, ReportOptions(input_size=size))
+        assert page.inputs == told and f"For the input {told}." in render(page)
+
+
 def test_a_long_list_is_shortened(tmp_path: Path) -> None:
     points = " ".join(f"slice_point: {point}" for point in range(1, 30))
     tops = " ".join(f'top: "{top}"' for top in range(30))
@@ -150,7 +165,7 @@ def test_weights_alone_are_listed() -> None:
     assert not page.layers and page.graph is None and len(page.stored) == 8
     first = page.stored[0]
     assert first[:4] == ("conv1", "0", "6×1×5×5", "float32") and first.numbers[:2] == ("150", "600 B")
-    assert all(float(number) for number in first.numbers[2:]) and len(first.numbers) == 5
+    assert all(float(number.replace("−", "-")) for number in first.numbers[2:]) and len(first.numbers) == 5
     assert "6×1×5×5" in [each.text for each in parsed(render(page)).all("td")]
 
 

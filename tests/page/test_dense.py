@@ -182,8 +182,8 @@ def test_the_page_has_the_values_of_the_net(budget: int, tmp_path: Path, monkeyp
     np.testing.assert_array_equal(np.array([each[0] for each in classes])[top], order[: len(top)])
     best = np.take_along_axis(scores, order, 0)
     for rank in range(len(top)):
-        for index, code, value in zip(top[rank].flat, codes[rank].flat, best[rank].flat, strict=True):
-            _, _, first, digits, _ = classes[index]
+        for code, value in zip(codes[rank].flat, best[rank].flat, strict=True):
+            first, digits = document["maps"][0]["listed"]
             assert abs((first + int(code)) / 10.0**digits - float(value)) <= 0.5000001 * 10.0**-digits
     for (number, _, first, digits, peak), plane in zip(classes, planes, strict=False):
         np.testing.assert_allclose((first + plane.astype(int)) / 10.0**digits, scores[number], 0, 0.51 * 10.0**-digits)
@@ -240,6 +240,7 @@ def test_numbers_that_are_no_scores_keep_their_order(tmp_path: Path) -> None:
     scores, values = panel.maps
     assert (scores.name, values.name) == ("prob", "up") and scores.of_classes
     assert [each.name for each in values.classes] == ["channel 0", "channel 1", "channel 2"]
+    assert values.listed is None and scores.listed is not None
     assert not values.of_classes and values.top.tolist() == [[each] * values.top.shape[1] for each in range(3)]
     assert values.span[0] < 0 or values.span[1] > 1
     unpacked(panel.document, 1)
@@ -274,6 +275,7 @@ def test_what_a_reader_must_know_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         "3 pixels at the left, 3 pixels at the right).",
     )
     assert told.rows.sees[0] == (0, 11) and told.rows.step == 4
+    assert told.caption == "Highest score of each class in the 2×2 cells"
     (padded,) = answered(PADDED, tmp_path)[0].maps
     assert any(note.endswith('receptive field: layer "conv" pads.') for note in padded.notes)
 

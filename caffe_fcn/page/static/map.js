@@ -25,11 +25,14 @@
   /** A class of the document by the names of its fields. */
   const known = ([number, name, first, digits, peak]) => ({ number, name, first, digits, peak });
 
+  const signed = (text) => text.replaceAll("-", "\u2212"); // the minus sign of the whole page
+
   /** Returns the decimal that a code stands for, with all its digits. */
   function decimal({ first, digits }, code) {
     const whole = first + code;
-    if (digits <= 0) return String(whole * 10 ** -digits);
-    return digits > MOST_DECIMALS ? Number(`${whole}e-${digits}`).toExponential() : (whole / 10 ** digits).toFixed(digits);
+    if (digits <= 0) return signed(String(whole * 10 ** -digits));
+    if (digits > MOST_DECIMALS) return signed(Number(`${whole}e-${digits}`).toExponential());
+    return signed((whole / 10 ** digits).toFixed(digits));
   }
 
   /** Returns the values of the lowest and the highest colour. */
@@ -44,7 +47,7 @@
     return [(first + low) * 10 ** -digits, (first + high) * 10 ** -digits];
   }
 
-  const short = (value) => String(Number(value.toPrecision(4))); // a number for the scale
+  const short = (value) => signed(String(Number(value.toPrecision(4)))); // a number for the scale
 
   /** Returns the opacity of a colour, from 0 to 1. */
   const alpha = (state, level) => Math.min(1, state.shares[level] / FULL * state.opacity);
@@ -217,7 +220,8 @@
       button.value = place;
       button.disabled = place >= map.shown;
       line.classList.toggle("map-chosen", each.number !== null && each.number === state.chosen.number);
-      number.textContent = decimal(each, codes.value(rank, at));
+      const [first, digits] = map.listed || [each.first, each.digits];
+      number.textContent = decimal({ first, digits }, codes.value(rank, at));
     });
     state.tell("field", inWords(size, map.rows.sees[row], map.columns.sees[column]));
     if (map.rows.crops) state.tell("crop", inWords(size, map.rows.crops[row], map.columns.crops[column]));
@@ -262,7 +266,7 @@
     fixed.textContent = `fixed, ${short(map.span[0])} to ${short(map.span[1])}`;
     own.textContent = `from the values of the ${kind}`;
     state.tell("kind", map.scores ? "Class" : "Channel");
-    state.tell("caption", map.scores ? "Top classes of the cell" : "Values of the cell");
+    state.tell("caption", map.caption);
     state.part("crop").hidden = !map.rows.crops;
     for (const note of state.root.querySelectorAll("[data-map-note]")) {
       note.hidden = note.dataset.mapNote !== String(index);
