@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from caffe_fcn.inspection.words import shape_of
 from caffe_fcn.page.tiles import (
     GAP,
-    WIDEST,
     TilePicture,
     coded,
     colour_picture,
@@ -32,7 +31,7 @@ _LARGEST = 96
 """The maximum height and width of a map in a picture with several."""
 
 _ALONE = 256
-"""The same of one of a few maps, if there is room for them in a row."""
+"""The same of a single map."""
 
 _IMAGE = 224
 """The same of the input of a net, and of a single map."""
@@ -86,7 +85,7 @@ def _maps(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
     outer, size = values.shape[1:-2], values.shape[-2:]
     shown = sample(len(values), _MANY if max(size) <= _SMALL else _FEW)
     slices = tuple(extent // 2 for extent in outer)
-    tiles = reduced(values[(list(shown), *slices)], max(_LARGEST, min(_ALONE, WIDEST // len(shown))))
+    tiles = reduced(values[(list(shown), *slices)], _LARGEST if len(shown) > 1 else _ALONE)
     words = f"{part_of(len(shown), len(values), 'channel')}, {shape_of(size)}{_reduced(size, tiles.shape[1:])}"
     if outer:
         words += f", slice {', '.join(str(place + 1) for place in slices)} of {shape_of(outer)}"

@@ -381,13 +381,11 @@ def test_a_single_map_is_larger_than_one_of_many() -> None:
     assert opened(one).width == 200 and opened(two).width == 2 * 67 + 1
 
 
-def test_few_maps_are_reduced_less() -> None:
-    sizes = {}
-    for many in (1, 2, 4, 40):
+def test_a_single_map_keeps_its_pixels() -> None:
+    for many, shape in ((1, (256, 192)), (2, (86, 129))):
         picture = tiles_of_values("x", RANDOM.normal(size=(1, many, 256, 192)), 1)
-        assert picture is not None and ("means of areas" in picture.caption) is (many > 2)
-        sizes[many] = codes_of(picture).shape
-    assert sizes[1] == (256, 192) and sizes[2] == (256, 385) and sizes[4][0] == 128 and sizes[40][1] < 800
+        assert picture is not None and ("means of areas" in picture.caption) is (many > 1)
+        assert codes_of(picture).shape == shape
 
 
 def test_the_input_is_shown_in_colour(tmp_path: Path) -> None:
