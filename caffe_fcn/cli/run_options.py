@@ -123,7 +123,7 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @option_of(PeakOptions, "threshold", type=finite, metavar="X")
     @option_of(PeakOptions, "nms", type=fraction, metavar="X")
     @click.option("--boxes", type=file_name, metavar="FILE.png", help="Draw the boxes of the peaks over the picture.")
-    @click.option("--csv", type=file_name, metavar="FILE.csv", help="Write the peaks as a table.")
+    @click.option("--csv", type=file_name, metavar="FILE.csv", help="Write all peaks as a table, into a file.")
     @click.option(
         "--picture",
         type=file_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from caffe_fcn.predict.images.picture import Box
@@ -11,6 +12,10 @@ from caffe_fcn.predict.peaks import FoundPeak, Peaks
 from caffe_fcn.predict.run import BlobResult, Level
 from caffe_fcn.predict.standing import Standing
 from caffe_fcn.predict.summaries import Found
+from caffe_fcn.wording import option
+
+_MOST_PEAKS = 20
+"""The maximum number of peaks that are printed for a picture."""
 
 _WIDTH = 6
 """The width of most scores."""
@@ -43,7 +48,7 @@ def best_places(levels: Sequence[Level], best: Sequence[Found], labels: Labels |
 
 
 def peak_lines(peaks: Peaks, levels: Sequence[Level], labels: Labels) -> Iterator[str]:
-    """Yield lines on PEAKS: their number, and then each of them."""
+    """Yield lines on PEAKS: their number, and then the best of them."""
     one = "region" if peaks.of_regions else "peak"
     count = f"{len(peaks):,} {one}{'s' if len(peaks) != 1 else ''}" if len(peaks) else f"no {one}"
     dropped = peaks.before - len(peaks)
@@ -52,9 +57,11 @@ def peak_lines(peaks: Peaks, levels: Sequence[Level], labels: Labels) -> Iterato
     titles = {label: labels.title(label) for label in sorted(set(peaks.cells[:, 0].tolist()))}
     rows = (
         (each.score, titles[each.label], _shown_box(each.box) + shown_scale(levels, levels[each.level]))
-        for each in peaks
+        for each in islice(peaks, _MOST_PEAKS)
     )
     yield from (f"  {line}" for line in _table(rows, [*titles.values()]))
+    if len(peaks) > _MOST_PEAKS:
+        yield f"      and {len(peaks) - _MOST_PEAKS:,} more; {option('csv')} writes all"
 
 
 def _table(rows: Iterator[tuple[float, str, str]], titles: Sequence[str]) -> Iterator[str]:
@@ -74,7 +81,9 @@ def standing_line(found: Standing, result: BlobResult, labels: Labels) -> str:
     title = labels.title(best.label)
     if not result.levels:
         return f"  {title}: {shown_score(best.score)}, {rank}"
-    there = f"    {title}: highest {shown_score(best.score)}, {_window(result.levels, best)}; there {rank}"
+    # The list of the best places has only cells where the class is the top class: this one may be higher.
+    cells = " of all cells, also those of other classes," if found.rank > 1 else ""
+    there = f"    {title}: highest{cells} {shown_score(best.score)}, {_window(result.levels, best)}; there {rank}"
     return f"{there}; by its highest score {_ordinal(found.rank_of_best or 1)} of {found.others:,}"
 
 

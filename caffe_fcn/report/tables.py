@@ -17,7 +17,7 @@ from caffe_fcn.display import visible
 GAP = 2
 """The space between two columns, in cells."""
 
-LONGEST = 200
+LONGEST = 100
 """The maximum number of characters of a name that are shown."""
 
 _WORDS = re.compile(r" *[^ ]+ *")

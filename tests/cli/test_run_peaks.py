@@ -96,6 +96,16 @@ def test_less_suppression_leaves_more_boxes(digits: CommandLine) -> None:
     assert [count(nms) for nms in ("0", "0.3", "1")] == [16, 16, 33]
 
 
+def test_only_the_best_of_many_peaks_are_printed(digits: CommandLine) -> None:
+    asked = *FCN, "scattered.png", *NAMED, "--stride", "1", "--nms", "1", "--csv", "p.csv"
+    printed = runs(digits, *asked).out.decode().splitlines()
+    rows = table(digits, "p.csv")
+    assert len(rows) == 33
+    lines = printed[printed.index("    33 peaks with a score above 0.5") + 1 :]
+    assert len(lines) == 21 and lines[-1] == "      and 13 more; --csv writes all"
+    assert [float(line.split()[0]) for line in lines[:-1]] == [round(float(row["score"]), 4) for row in rows[:20]]
+
+
 def test_no_peak(digits: CommandLine) -> None:
     Image.new("L", (30, 25)).save(digits.path / "black.png")
     told = runs(digits, *FCN, "black.png", *NAMED, "--peaks", "--csv", "p.csv", "--boxes", "b.png").out.decode()
