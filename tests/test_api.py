@@ -212,7 +212,7 @@ def test_a_conversion_is_written_if_it_is_proven(lenet: Path, monkeypatch: pytes
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
-    monkeypatch.setattr("caffe_fcn.verify.verify.prove_weights", failing)
+    monkeypatch.setattr("caffe_fcn.verify.work.prove_weights", failing)
     with pytest.raises(VerificationError, match="a weight went astray; nothing was written"):
         caffe_fcn.convert("net.prototxt", "net.caffemodel", "c.prototxt", "c.caffemodel", verify=True)
     assert not Path("c.prototxt").exists() and not Path("c.caffemodel").exists()

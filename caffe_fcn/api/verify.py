@@ -13,7 +13,7 @@ from caffe_fcn.engines.protocol import Array
 from caffe_fcn.engines.registry import engine as engine_called
 from caffe_fcn.verify.options import VerifyOptions
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.settings import VerifySettings
 from caffe_fcn.verify.verify import verify as prove
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def verify(
     from caffe_fcn.net.selection import known_to
     from caffe_fcn.predict.inputs import read_inputs
     from caffe_fcn.report.verify import document, lines
-    from caffe_fcn.verify.verify import VerifySettings
+    from caffe_fcn.verify.settings import VerifySettings
     from caffe_fcn.verify.verify import verify as prove
 
     _check_usage(files, images, choices)

@@ -18,7 +18,8 @@ from caffe_fcn.net.options import Selection
 from caffe_fcn.net.source import SourceNet, interpret
 from caffe_fcn.report.verify import lines, proofs, summary
 from caffe_fcn.verify.records import Status, Verification
-from caffe_fcn.verify.verify import VerifySettings, verify
+from caffe_fcn.verify.settings import VerifySettings
+from caffe_fcn.verify.verify import verify
 from caffe_fcn.wording import Option, advise
 
 if TYPE_CHECKING:

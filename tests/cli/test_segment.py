@@ -16,7 +16,8 @@ from caffe_fcn.engines.registry import engine
 from caffe_fcn.errors import SurgeryError
 from caffe_fcn.model.opening import NetAndWeights, open_model
 from caffe_fcn.verify.records import Status
-from caffe_fcn.verify.verify import VerifySettings, verify
+from caffe_fcn.verify.settings import VerifySettings
+from caffe_fcn.verify.verify import verify
 from tests.cli.conftest import CommandLine, listing, the_message
 from tests.files.test_diff import apply
 from tests.passes.nets import layer

@@ -394,7 +394,7 @@ def test_nothing_is_written_where_a_proof_fails(cli: CommandLine, monkeypatch: p
     def failing(*sides: Any) -> Any:
         return prove_weights(*sides)._replace(failures=("a weight went astray",))
 
-    monkeypatch.setattr("caffe_fcn.verify.verify.prove_weights", failing)
+    monkeypatch.setattr("caffe_fcn.verify.work.prove_weights", failing)
     result = cli.convert(LENET / "net.prototxt", LENET / "net.caffemodel", "-o", "a", "-w", "b", "--verify")
     assert (result.code, result.out, cli.names) == (1, b"", set())
     told = (

@@ -17,7 +17,7 @@ from caffe_fcn.files.caffemodel import open_caffemodel
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.source import read_net
 from caffe_fcn.report.verify import lines
-from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.settings import VerifySettings
 from tests.engines import test_batch_norm as batch_norms
 from tests.engines.nets import add_layer, case, difference, load, net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer

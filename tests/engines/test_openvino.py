@@ -17,7 +17,7 @@ from caffe_fcn.engines.openvino import OpenVino, openvino
 from caffe_fcn.engines.options import EngineOptions
 from caffe_fcn.engines.protocol import Session
 from caffe_fcn.errors import EngineError, ExtraError, LoweringError, ShapeError
-from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.settings import VerifySettings
 from tests.engines.nets import case, difference, net_of, weights_of
 from tests.net.nets import data, layer
 from tests.onnx.test_pooling import WINDOWS, pooled

@@ -18,7 +18,8 @@ from caffe_fcn.model.passing import Result
 from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import VerifySettings, verify
+from caffe_fcn.verify.settings import VerifySettings
+from caffe_fcn.verify.verify import verify
 from tests.random.basics import Array
 from tests.random.running import Weights
 

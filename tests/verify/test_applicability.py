@@ -11,7 +11,7 @@ from caffe_fcn.passes.conversion import Settings
 from caffe_fcn.passes.convolutionalize import Options as ConvertOptions
 from caffe_fcn.report.verify import lines
 from caffe_fcn.verify.records import Exemption, Inapplicable, Verification
-from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.settings import VerifySettings
 from tests.passes.nets import conv, data, fc, layer, planned
 from tests.verify.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, ends, written
 

@@ -18,7 +18,7 @@ from caffe_fcn.report.bisection import layers
 from caffe_fcn.schema import Message
 from caffe_fcn.verify import streaming
 from caffe_fcn.verify.bisection import Bisection, FirstDifference
-from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.settings import VerifySettings
 from tests.passes.nets import conv, data, fc, layer
 from tests.passes.test_cut import NET as JOINED
 from tests.paths import GOLDEN

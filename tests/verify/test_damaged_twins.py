@@ -15,7 +15,8 @@ from caffe_fcn.model.opening import NetAndWeights, open_inputs
 from caffe_fcn.net.geometry import Cause, Reason
 from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Verification
-from caffe_fcn.verify.verify import VerifySettings, verify
+from caffe_fcn.verify.settings import VerifySettings
+from caffe_fcn.verify.verify import verify
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import CASES, GOLDEN
 from tests.verify.twins import (

@@ -24,7 +24,8 @@ from caffe_fcn.passes.fold import fold
 from caffe_fcn.report.verify import document, lines, summary
 from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Fate, LayerFate, Status, Verification
-from caffe_fcn.verify.verify import VerifySettings, verify
+from caffe_fcn.verify.settings import VerifySettings
+from caffe_fcn.verify.verify import verify
 from tests.engines.nets import add_layer
 from tests.passes.nets import conv, data, fc, layer
 from tests.verify.twins import FAILS, HOLDS, NOT_SHOWN

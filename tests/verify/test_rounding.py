@@ -15,8 +15,8 @@ from caffe_fcn.onnx.scope import choose_scope
 from caffe_fcn.verify.items import Items, Runner
 from caffe_fcn.verify.limits import BLUNT, FACTORS, Limits
 from caffe_fcn.verify.rounding import GAIN, coarsened
+from caffe_fcn.verify.settings import VerifySettings
 from caffe_fcn.verify.terms import terms
-from caffe_fcn.verify.verify import VerifySettings
 from tests.engines.nets import load, net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
 from tests.verify.twins import DOES_NOT_APPLY, FAILS, HOLDS, NOT_SHOWN, array, ends, fill, written

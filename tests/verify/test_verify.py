@@ -17,7 +17,7 @@ from caffe_fcn.passes.conversion import Settings
 from caffe_fcn.passes.convolutionalize import Options as ConvertOptions
 from caffe_fcn.passes.convolutionalize.naming import Naming, parse_rule
 from caffe_fcn.report import verify as verification
-from caffe_fcn.verify.verify import VerifySettings
+from caffe_fcn.verify.settings import VerifySettings
 from tests.passes.nets import conv, data, fc, layer
 from tests.paths import GOLDEN, ROOT, SHARED_MODELS
 from tests.verify.twins import (

@@ -18,7 +18,8 @@ from caffe_fcn.net.options import ANY_NET, Selection
 from caffe_fcn.passes.conversion import Settings, plan
 from caffe_fcn.schema import Message
 from caffe_fcn.verify.records import Status, Verification
-from caffe_fcn.verify.verify import VerifySettings, verify
+from caffe_fcn.verify.settings import VerifySettings
+from caffe_fcn.verify.verify import verify
 from tests.engines.nets import net_of, weights_of
 from tests.passes.nets import conv, data, fc, layer
 
