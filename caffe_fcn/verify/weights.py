@@ -291,7 +291,7 @@ def _check_finite(weights: str, layer: str, values: _Values) -> None:
             source=weights,
             layer=layer,
             expected="numbers",
-            found=f"{count:,} values that are NaN or infinite",
+            found=f"{count:,} value{'s'[: count != 1]} that {'is' if count == 1 else 'are'} NaN or infinite",
             hint="such a net gives no answers to compare; use a snapshot from before its training diverged",
         )
 

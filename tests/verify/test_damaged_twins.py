@@ -267,7 +267,7 @@ def test_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
     net = schema.NetParameter.FromString((LENET / "net.caffemodel").read_bytes())
     next(layer for layer in net.layer if layer.name == "conv2").blobs[0].data[5] = value
     (tmp_path / "nan.caffemodel").write_bytes(net.SerializeToString())
-    with pytest.raises(WeightsError, match=r'layer "conv2": expected numbers, found 1 values that are NaN or infinite'):
+    with pytest.raises(WeightsError, match=r'layer "conv2": expected numbers, found 1 value that is NaN or infinite'):
         Pair(LENET / "net.prototxt", tmp_path / "nan.caffemodel", tmp_path).verify()
 
 
