@@ -399,6 +399,28 @@ def test_the_legend_says_it_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert words[0].startswith("000") and words[0].endswith("...")
 
 
+def test_a_sentence_wider_than_the_legend_continues_on_the_next_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words: list[str] = []
+    middles: list[float] = []
+    write = lettering.write
+
+    def note(style: Any, draw: Any, left: float, middle: float, text: str, colour: Any) -> None:
+        words.append(text)
+        middles.append(middle)
+        assert left + style.font.getlength(text) <= style.width and middle + style.unit / 2 <= draw.im.size[1]
+        write(style, draw, left, middle, text, colour)
+
+    monkeypatch.setattr(legend, "write", note)
+    where = cells(300, 400, 150, 60)
+    heat_map(picture(tmp_path, 300, 400), [level(single(where, 0, 0), where)], [0], "x" * 150)
+    assert words[0].endswith("x...")
+    told = " ".join(words)
+    assert "of the picture without an answer: no cell of the map is there" in told and "there" not in words[5]
+    assert middles[6] - middles[5] >= 15
+
+
 def test_shares_and_numbers_for_people() -> None:
     assert [legend.percent(share) for share in (0, 0.00001, 0.0012, 0.0996, 0.5, 1)] == [
         *("0%", "< 0.1%", "0.1%", "10.0%", "50%", "100%"),

@@ -1,7 +1,7 @@
 """Draws the legend below a map: strips of one width that explain its colours.
 
-A colour is shown as it looks in the drawing, over dark and over bright. Text that is too long is shortened with an
-ellipsis, not clipped.
+A colour is shown as it looks in the drawing, over dark and over bright. Sentences that are too long continue on the
+next line; names that are too long are shortened with an ellipsis.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caffe_fcn.predict.draw import bare
 from caffe_fcn.predict.draw.colours import Colour
-from caffe_fcn.predict.draw.lettering import Style, fitted, in_ascii, style_of, width_of, write
+from caffe_fcn.predict.draw.lettering import Style, fitted, in_ascii, style_of, width_of, wrapped, write
 from caffe_fcn.predict.images.picture import pillow
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GROUND: Colour = (22, 22, 26)
 _TEXT: Colour = (240, 240, 240)
 _QUIET: Colour = (165, 165, 172)
+
+_LINE, _NEXT = 1.7, 1.4
+"""The height of a line of text, and the distance to its continuation on the next, in heights of the text."""
 
 _WIDEST = 16
 """The maximum width of a column of classes, in heights of the text."""
@@ -71,12 +74,9 @@ def label_legend(shown: tuple[int, int], caption: Caption, entries: Sequence[Leg
 def _ending(style: Style, shown: tuple[int, int], caption: Caption) -> Iterator[Any]:
     """Yield the last lines of a legend: on bare pixels, if any, and on the picture."""
     if caption.bare:
-        image, draw = _strip(style, 1.7)
-        middle = image.height / 2
-        _swatch(image, style, style.margin, middle, _stripes(style, bare.width_of(shown)), bare.SHARE)
         text = f"{percent(caption.bare)} of the picture without an answer: no cell of the map is there"
-        left = style.margin + _beside(style)
-        write(style, draw, left, middle, fitted(style, text, style.inner - _beside(style)), _QUIET)
+        image = _line(style, text, _QUIET, _beside(style))
+        _swatch(image, style, style.margin, _LINE * style.unit / 2, _stripes(style, bare.width_of(shown)), bare.SHARE)
         yield image
     yield _line(style, caption.told, _QUIET)
 
@@ -111,9 +111,12 @@ def _stacked(style: Style, strips: Sequence[Any]) -> Any:
     return image
 
 
-def _line(style: Style, text: str, colour: Colour) -> Any:
-    image, draw = _strip(style, 1.7)
-    write(style, draw, style.margin, image.height / 2, fitted(style, text, style.inner), colour)
+def _line(style: Style, text: str, colour: Colour, indent: int = 0) -> Any:
+    """Write TEXT, INDENT pixels right of the margin, on as many lines as it needs."""
+    lines = wrapped(style, text, style.inner - indent)
+    image, draw = _strip(style, _LINE + _NEXT * (len(lines) - 1))
+    for place, line in enumerate(lines):
+        write(style, draw, style.margin + indent, (_LINE / 2 + _NEXT * place) * style.unit, line, colour)
     return image
 
 

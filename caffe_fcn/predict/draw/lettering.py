@@ -77,6 +77,18 @@ def fitted(style: Style, text: str, width: int) -> str:
     return whole[:low].rstrip() + "..."
 
 
+def wrapped(style: Style, text: str, width: int) -> list[str]:
+    """Return TEXT in lines of at most WIDTH, broken between words; a longer word is shortened."""
+    lines = [""]
+    for word in in_ascii(text).split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and width_of(style, longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [fitted(style, line, width) for line in lines]
+
+
 def write(style: Style, draw: Any, left: float, middle: float, text: str, colour: Colour) -> None:
     """Write TEXT such that the middle of a capital letter is at MIDDLE."""
     _, top, _, bottom = style.font.getbbox("H")
