@@ -13,6 +13,7 @@ from caffe_fcn.net.geometry import Exactness, Geometry, summed_up
 from caffe_fcn.net.graph import Graph, Node
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.shapes import Shapes
+from caffe_fcn.page.contents import title_of
 from caffe_fcn.page.records import CostShare, Fact, PageBlob, PageLayer
 from caffe_fcn.page.settings import settings_of
 
@@ -71,7 +72,7 @@ def _layer(
         geometry=_geometry(layer.geometry),
         window=_window(layer.geometry),
         inexact=tuple(_inexact(layer.geometry)) if layer.geometry else (),
-        blobs=_blobs(layer),
+        blobs=_blobs(node, layer),
         parameters=parameters._replace(text=parameters.text + statistics),
         macs=_amount(cost.macs, whole[1], "" if cost.macs is None else human(cost.macs)),
         memory=_amount(
@@ -119,10 +120,10 @@ def _inexact(geometry: Geometry) -> Iterator[str]:
         yield f"{', '.join(first_of([*map(printable, names)], _MOST_NAMES))} {what}"
 
 
-def _blobs(layer: Layer) -> tuple[Fact, ...]:
-    blobs = layer.cost.blobs or ()
+def _blobs(node: Node, layer: Layer) -> tuple[Fact, ...]:
+    shapes = [blob.shape for blob in layer.cost.blobs or ()]
     shared = ", ".join(layer.cost.shared_with)
-    facts = [Fact(f"parameter blob {position}", shape_of(blob.shape)) for position, blob in enumerate(blobs)]
+    facts = [Fact(title_of(node, place, shapes), shape_of(shape)) for place, shape in enumerate(shapes)]
     return (*facts, *([Fact("shared with", shared)] if shared else []))
 
 

@@ -7,7 +7,7 @@ Convolution that `convert` makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -24,6 +24,7 @@ from caffe_fcn.net.images import image_inputs, known_shape
 from caffe_fcn.net.layers import row_of
 from caffe_fcn.net.layers.convolutions import outputs_by_column
 from caffe_fcn.net.shapes import Shape
+from caffe_fcn.page.contents import title_of
 from caffe_fcn.page.filters import DEAD, FilterJudge, FilterLayout, JudgedFilters, listed
 from caffe_fcn.page.records import PageSource
 from caffe_fcn.page.values import ValuesPanel, drawn, facts_of, values_of
@@ -32,7 +33,6 @@ from caffe_fcn.passes.convolutionalize import Options, convolutionalize
 from caffe_fcn.passes.convolutionalize.naming import Naming
 
 _COLOURS = 3
-_LINEAR = ("weights", "bias")
 _MOST_GROUPS = 4
 """The maximum number of groups of duplicates that are told."""
 
@@ -61,14 +61,13 @@ def weights_panel(source: PageSource, position: int) -> WeightsPanel | None:
         kernels = linear and place == 0
         judge = _judge(source, node, tensor) if kernels else None
         found = _read(tensor, judge)
-        title = _title(node, place, tensors, linear=linear)
         picture = (
             tiles_of_filters(_kernels(source, node, tensor)) if kernels else tiles_of_blob(printable(node.name), tensor)
         )
         remarks += [] if judge is None else _remarks(judge.judged)
         panels.append(
             ValuesPanel(
-                title=title,
+                title=title_of(node, place, [tensor.shape for tensor in tensors]),
                 shape=f"{shape_of(tensor.shape)}, {tensor.dtype}",
                 facts=tuple(facts_of(found.statistics)),
                 histogram=drawn(found.histogram, found.statistics),
@@ -114,18 +113,6 @@ def _read(tensor: Tensor, judge: FilterJudge | None) -> Gathering:
         if judge is not None:
             judge.add(start, values)
     return found
-
-
-def _title(node: Node, place: int, tensors: Sequence[Tensor], *, linear: bool) -> str:
-    """Return what the blob at PLACE of NODE is."""
-    if linear and place < len(_LINEAR):
-        return _LINEAR[place]
-    row, shapes = row_of(node.type), [tensor.shape for tensor in tensors]
-    fillers = row.fillers(node.layer, shapes)
-    if place < len(fillers) and fillers[place].endswith("bias_filler"):
-        return "bias"
-    name = row.contents[place] if place < len(row.contents) else f"blob {place}"
-    return f"{name}, measured in training" if place in row.measured(shapes) else name
 
 
 # ---- Filters ----

@@ -17,6 +17,7 @@ from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.predict.options import PreparationOptions
 from tests.files import datasets, encodings
 from tests.files.encodings import ENCODINGS, matrix
+from tests.page.pages import page_of
 from tests.page.tensors import codes_of, input_layer, layer, looked_at, opened, weights_of, written
 from tests.paths import GOLDEN, ROOT
 
@@ -69,6 +70,8 @@ def test_blobs_are_called_by_what_they_hold(tmp_path: Path) -> None:
         "shift": ["bias"],
         "conv": ["weights", "bias"],
     }
+    layers = {each.name: [fact.term for fact in each.blobs] for each in page_of(files[0]).layers}
+    assert {name: layers[name] for name in told} == told
 
 
 # ---- Numbers ----
