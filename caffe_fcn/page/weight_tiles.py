@@ -91,7 +91,7 @@ def tiles_of_filters(view: KernelView) -> TilePicture | None:
     if not view.tensor.count or cells > _MOST_CELLS:
         return None
     if cells == 1:
-        return _matrix(view)
+        return _matrix(view, f"weights of {view.name}")
     if view.colour is not None:
         return _coloured(view, view.colour)
     if second == 1:
@@ -103,40 +103,40 @@ def tiles_of_filters(view: KernelView) -> TilePicture | None:
     return _table(view)
 
 
-def tiles_of_blob(name: str, tensor: Tensor) -> TilePicture | None:
-    """Return a picture of TENSOR, a blob of the layer NAME that is no kernel: a strip, or if it has several axes, a
-    matrix. None if there are fewer than two values."""
+def tiles_of_blob(what: str, tensor: Tensor) -> TilePicture | None:
+    """Return a picture of TENSOR, a blob that is no kernel but WHAT, as "bias of conv1": a strip, or if it has several
+    axes, a matrix. None if there are fewer than two values."""
     long = [extent for extent in tensor.shape if extent != 1]
     if tensor.count < 2:
         return None
     if len(long) > 1:
         rows = long[0]
-        return _matrix(KernelView(name, tensor.reshaped((rows, tensor.count // rows))), "row", "column")
-    return _strip(name, tensor, "value")
+        return _matrix(KernelView(what, tensor.reshaped((rows, tensor.count // rows))), what, "row", "column")
+    return _strip(what, tensor, "value")
 
 
-def _strip(name: str, tensor: Tensor, noun: str) -> TilePicture:
+def _strip(what: str, tensor: Tensor, noun: str) -> TilePicture:
     import numpy as np
 
     shown = sample(tensor.count, _MOST_COLUMNS)
     values = np.array([values_of(tensor, place, place + 1)[0] for place in shown])[None]
-    return _on_one_scale(values, name, part_of(len(shown), tensor.count, noun))
+    return _on_one_scale(values, what, part_of(len(shown), tensor.count, noun))
 
 
-def _matrix(view: KernelView, row: str = "filter", column: str = "input") -> TilePicture:
+def _matrix(view: KernelView, what: str, row: str = "filter", column: str = "input") -> TilePicture:
     first, second = view.tensor.shape[:2]
     if second == 1:
-        return _strip(view.name, view.tensor, row)
+        return _strip(what, view.tensor, row)
     rows, columns = sample(first, _MOST_ROWS), sample(second, _MOST_COLUMNS)
     values = _read(view, rows, columns)[:, :, 0, 0]
     row, column = (column, row) if view.turned else (row, column)
     words = f"rows: {part_of(len(rows), first, row)}; columns: {part_of(len(columns), second, column)}"
-    return _on_one_scale(values, view.name, words)
+    return _on_one_scale(values, what, words)
 
 
-def _on_one_scale(values: NDArray[Any], name: str, words: str) -> TilePicture:
+def _on_one_scale(values: NDArray[Any], what: str, words: str) -> TilePicture:
     limit = float(strength(values, (0, 1))[0, 0])
-    return on_one_scale(coded(values, limit), values, limit, f"weights of {name}, {words}", words)
+    return on_one_scale(coded(values, limit), values, limit, f"{what}, {words}", words)
 
 
 def _coloured(view: KernelView, colour: tuple[int, int, int]) -> TilePicture:

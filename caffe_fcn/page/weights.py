@@ -61,13 +61,16 @@ def weights_panel(source: PageSource, position: int) -> WeightsPanel | None:
         kernels = linear and place == 0
         judge = _judge(source, node, tensor) if kernels else None
         found = _read(tensor, judge)
+        title = title_of(node, place, [tensor.shape for tensor in tensors])
         picture = (
-            tiles_of_filters(_kernels(source, node, tensor)) if kernels else tiles_of_blob(printable(node.name), tensor)
+            tiles_of_filters(_kernels(source, node, tensor))
+            if kernels
+            else tiles_of_blob(f"{title} of {printable(node.name)}", tensor)
         )
         remarks += [] if judge is None else _remarks(judge.judged)
         panels.append(
             ValuesPanel(
-                title=title_of(node, place, [tensor.shape for tensor in tensors]),
+                title=title,
                 shape=f"{shape_of(tensor.shape)}, {tensor.dtype}",
                 facts=tuple(facts_of(found.statistics)),
                 histogram=drawn(found.histogram, found.statistics),

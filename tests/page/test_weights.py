@@ -70,6 +70,11 @@ def test_blobs_are_called_by_what_they_hold(tmp_path: Path) -> None:
         "shift": ["bias"],
         "conv": ["weights", "bias"],
     }
+    for name in told:
+        for blob in weights_of(*files, name).blobs:
+            assert blob.picture is None or blob.picture.alt.startswith(
+                (f"{blob.title} of {name}, ", "weights of conv, ")
+            )
     layers = {each.name: [fact.term for fact in each.blobs] for each in page_of(files[0]).layers}
     assert {name: layers[name] for name in told} == told
 
