@@ -99,16 +99,16 @@ def _shapes(drawing: NetDrawing) -> Iterator[_Shape]:
         size, x, y = placed.measure, placed.x, placed.y
         yield _box(x, y, size.width, size.height, 6, *_paint(placed.box.layer.family, placed.box.layer.mark))
         for chip, layer in zip(size.chips, placed.box.folded, strict=True):
-            yield _box(x + chip.x, y + chip.y, chip.width, CHIP_HEIGHT, 4, *_paint(layer.family, layer.mark))
+            yield _box(x + chip.x, y + chip.y, chip.width, CHIP_HEIGHT, 4, *_paint(layer.family, layer.mark, 2))
     if drawing.heading is not None:
         for entry in drawing.heading.entries:
             yield _box(entry.x, entry.y, 14, 12, 3, *_paint(entry.family, entry.mark))
 
 
-def _paint(family: Family | None, mark: Mark) -> tuple[Paint, float]:
-    """The colours of a box of FAMILY, and the width of its border, which is wider with a MARK."""
+def _paint(family: Family | None, mark: Mark, marked: float = 3) -> tuple[Paint, float]:
+    """The colours of a box of FAMILY, and the width of its border, which is MARKED with a MARK."""
     fill, line = LIGHT.families[family] if family is not None else Paint(LIGHT.ground, LIGHT.line)
-    return (Paint(fill, LIGHT.marks[mark]), 3) if mark else (Paint(fill, line), 1.2)
+    return (Paint(fill, LIGHT.marks[mark]), marked) if mark else (Paint(fill, line), 1.2)
 
 
 def _box(x: float, y: float, width: float, height: float, radius: float, paint: Paint, stroke: float = 1.2) -> _Shape:

@@ -104,6 +104,8 @@ def rules() -> str:
         stroke = set_("stroke", f"mark-{mark}", colour)
         dashes = " stroke-dasharray: 7 4;" if mark == "gone" else ""
         found.append(f".drawing .mark-{mark} rect {{ {stroke} stroke-width: 3px;{dashes} }}")
+        dashes = " stroke-dasharray: 4 3;" if mark == "gone" else ""
+        found.append(f".drawing .folded.mark-{mark} rect {{ stroke-width: 2px;{dashes} }}")
         found.append(f".drawing .mark-{mark} .pill {{ {set_('fill', f'mark-{mark}', colour)} }}")
     return "\n".join(found)
 

@@ -116,6 +116,8 @@ def test_marks_are_words_and_borders_in_every_format() -> None:
     root = ElementTree.fromstring(svg_file(comparison_drawing(both)))
     classes = [element.get("class", "") for element in root.iter()]
     assert sum("mark-replaced" in each for each in classes) == 3  # two boxes, and the legend
+    assert ".drawing .folded.mark-gone rect { stroke-width: 2px;" in "".join(root.itertext())  # they lie 4 apart
+    assert sum("folded" in each and "mark-gone" in each for each in classes) == 1
     words = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
     assert {"+ new", "- ReLU", "~ replaced", "~ changed", "num_output 4 → 8"} <= set(words)
     dot = dot_comparison(both)
