@@ -151,7 +151,7 @@ def test_a_picture_that_a_decoder_does_not_take_names_sizes_that_fit(cli: Comman
     Image.fromarray(np.zeros((18, 22, 3), np.uint8)).save(cli.path / "p.png")
     told = refuses(cli, *NET, "p.png")
     assert "a picture of 18×22 pixels does not suit the net" in told
-    assert "heights and widths that are multiples of 4, such as 16x20 and 20x24; resize the picture with" in told
+    assert "multiples of 4, such as 16x20 and 20x24; pad the picture with --pad-to 4, or resize it with" in told
     assert "multiples of 4, such as 36x44" in refuses(cli, *NET, "p.png", "--resize", "37x44")
     assert "multiples of 4, such as 8x8" in refuses(cli, *NET, "p.png", "--resize", "20x20", "--scales", "1,0.5")
     runs(cli, *NET, "p.png", "--resize", "20x24")
