@@ -1,4 +1,4 @@
-"""Where outputs go: the directory of `--out-dir`, which is made if it does not exist, and places that nobody named."""
+"""The directory of `--out-dir`, which is made if it does not exist."""
 
 from __future__ import annotations
 
@@ -32,17 +32,3 @@ def directory(name: str) -> Iterator[None]:
         for each in missing:
             with suppress(OSError):
                 each.rmdir()
-
-
-@contextmanager
-def unnamed(output: str) -> Iterator[None]:
-    """Let an error of OUTPUT, a file beside the net that the caller did not name, tell the option that names it."""
-    from caffe_fcn.errors import OutputError
-    from caffe_fcn.wording import Option, advise
-
-    try:
-        yield
-    except OutputError as error:
-        if error.source == output and error.hint is not None:
-            error.hint = advise(error.hint, " with ", Option("output"))
-        raise

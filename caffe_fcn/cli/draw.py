@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe_fcn.cli.directory import unnamed
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of
 from caffe_fcn.cli.options import (
-    check_name,
     file_name,
     force_option,
     fork_option,
@@ -20,6 +17,7 @@ from caffe_fcn.cli.options import (
     option_of,
     size,
 )
+from caffe_fcn.cli.outputs import output_path, unnamed
 from caffe_fcn.diagram.options import DrawOptions
 
 if TYPE_CHECKING:
@@ -72,7 +70,8 @@ def draw(
     from caffe_fcn.diagram.saving import format_of, save_drawing
 
     options = DrawOptions(**choices)
-    out = _output(net, weights, output, options)
+    ending = f"{'' if options.compare is None else '_compared'}.{options.format or 'svg'}"
+    out = output_path((net, weights, options.compare), output, ending, "DRAWING", "PICTURE", as_json=False)
     try:
         format_of(out, options.format)
     except ValueError as error:
@@ -99,16 +98,3 @@ def _opened(stack: ExitStack, words: list[str], fork: str | None) -> InspectedFi
     if found.weights is not None:
         stack.enter_context(found.weights)
     return found
-
-
-def _output(net: str, weights: str | None, output: str | None, options: DrawOptions) -> str:
-    """Return the path of the drawing. Raises UsageError if names are missing or do not fit."""
-    if "" in (net, weights, output, options.compare):
-        raise click.UsageError("a file's name is empty")
-    if (net, weights, options.compare).count("-") > 1:
-        raise click.UsageError("only one file can come from stdin")
-    check_name("-o", output, "DRAWING", "PICTURE")
-    if output is None:
-        ending = f"{'' if options.compare is None else '_compared'}.{options.format or 'svg'}"
-        output = "-" if net == "-" else f"{os.path.splitext(net)[0]}{ending}"
-    return output

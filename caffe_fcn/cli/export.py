@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import click
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import files_of, open_trained
 from caffe_fcn.cli.options import (
-    check_name,
     file_name,
     force_option,
     fork_option,
@@ -20,13 +18,12 @@ from caffe_fcn.cli.options import (
     preparation_options,
     text,
 )
+from caffe_fcn.cli.outputs import output_path, tell_found, unnamed
 from caffe_fcn.cli.progress import copying
-from caffe_fcn.cli.streams import print_json
 from caffe_fcn.predict.options import ExportOptions, PreparationOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.predict.export import ExportOutcome
 
 
 @click.command(
@@ -72,36 +69,14 @@ def export(
     caffe-fcn export deploy.prototxt net.caffemodel -o alexnet.onnx --mean 104,117,123
     """
     from caffe_fcn.predict.export import export_net
+    from caffe_fcn.report.export import document, lines
 
-    out = _output(net, weights, output, as_json)
+    out = output_path((net, weights), output, ".onnx", "ONNX", as_json=as_json)
     options = ExportOptions(**choices)
     with ExitStack() as stack:
+        if output is None:
+            stack.enter_context(unnamed(out))
         files = open_trained(stack, files_of(stack, [net] if weights is None else [net, weights]), fork)
         with copying(files.weights.size, quiet) as progress:
             found = export_net(*files, out, selection, options, preparation, force=force, progress=progress)
-    _tell(found, as_json, quiet)
-
-
-def _output(net: str, weights: str | None, output: str | None, as_json: bool) -> str:
-    """Return the path of the model. Raises UsageError if names are missing or do not fit."""
-    if "" in (net, weights, output):
-        raise click.UsageError("a file's name is empty")
-    if net == weights == "-":
-        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
-    check_name("-o", output, "ONNX")
-    if output is None:
-        output = "-" if net == "-" else f"{os.path.splitext(net)[0]}.onnx"
-    if output == "-" and as_json:
-        raise click.UsageError("--json prints to stdout, so the output cannot be '-'; name a file")
-    return output
-
-
-def _tell(found: ExportOutcome, as_json: bool, quiet: bool) -> None:
-    """Print the document to stdout, the report to stderr."""
-    from caffe_fcn.report.export import document, lines
-
-    if as_json:
-        print_json(document(found))
-    elif not quiet:
-        for line in lines(found):
-            click.echo(line, err=True)
+    tell_found(found, lines, document, as_json=as_json, quiet=quiet)

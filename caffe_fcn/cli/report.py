@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from caffe_fcn.cli.directory import unnamed
 from caffe_fcn.cli.failures import exit_codes
 from caffe_fcn.cli.nets import net_and_others
 from caffe_fcn.cli.options import (
-    check_name,
     file_name,
     force_option,
     fork_option,
@@ -23,14 +20,13 @@ from caffe_fcn.cli.options import (
     taken,
     text,
 )
+from caffe_fcn.cli.outputs import output_path, tell_found, unnamed
 from caffe_fcn.cli.progress import sections
 from caffe_fcn.cli.run_options import new_size
-from caffe_fcn.cli.streams import print_json
 from caffe_fcn.page.options import ReportOptions
 
 if TYPE_CHECKING:
     from caffe_fcn.net.options import Selection
-    from caffe_fcn.page.saving import SavedPage
     from caffe_fcn.predict.options import PreparationOptions
 
 
@@ -72,8 +68,11 @@ def report(
     """
     from caffe_fcn.inspection.inspect import open_inspected
     from caffe_fcn.page.saving import save_page
+    from caffe_fcn.report.report import document, lines
 
-    out = _output(words, output, as_json)
+    if "-" in words[2:]:
+        raise click.UsageError("a picture is not read from stdin; name a file")
+    out = output_path(words, output, ".html", "PAGE", as_json=as_json)
     with ExitStack() as stack:
         if output is None:
             stack.enter_context(unnamed(out))
@@ -89,7 +88,7 @@ def report(
         with sections(quiet) as progress:
             picture = pictures[0] if pictures else None
             found = save_page(files, out, picture, selection, preparation, options, force=force, progress=progress)
-    _tell(found, as_json, quiet)
+    tell_found(found, lines, document, as_json=as_json, quiet=quiet)
 
 
 def _check_alone(choices: dict[str, Any]) -> None:
@@ -97,30 +96,3 @@ def _check_alone(choices: dict[str, Any]) -> None:
     for name, option in (("wanted", "--class"), ("resize", "--resize")):
         if choices[name] is not None:
             raise click.UsageError(f"{option} is for a picture; give IMAGE too")
-
-
-def _output(words: tuple[str, ...], output: str | None, as_json: bool) -> str:
-    """Return the path of the page. Raises UsageError if names are missing or do not fit."""
-    if "" in (*words, output):
-        raise click.UsageError("a file's name is empty")
-    if words[:2] == ("-", "-"):
-        raise click.UsageError("only one of NET and WEIGHTS can come from stdin")
-    if "-" in words[2:]:
-        raise click.UsageError("a picture is not read from stdin; name a file")
-    check_name("-o", output, "PAGE")
-    if output is None:
-        output = "-" if words[0] == "-" else f"{os.path.splitext(words[0])[0]}.html"
-    if output == "-" and as_json:
-        raise click.UsageError("--json prints to stdout, so the output cannot be '-'; name a file")
-    return output
-
-
-def _tell(found: SavedPage, as_json: bool, quiet: bool) -> None:
-    """Print the document to stdout, the report to stderr."""
-    from caffe_fcn.report.report import document, lines
-
-    if as_json:
-        print_json(document(found))
-    elif not quiet:
-        for line in lines(found):
-            click.echo(line, err=True)

@@ -367,7 +367,8 @@ def test_weights_that_are_cut_short(lenet: CommandLine) -> None:
 
 def test_files_that_are_there_or_are_not(lenet: CommandLine) -> None:
     (lenet.path / "net.onnx").write_text("mine")
-    assert refuses(lenet, *FILES) == "net.onnx: already exists; overwrite it with --force or choose another name"
+    told = "net.onnx: already exists; overwrite it with --force or choose another name"
+    assert refuses(lenet, *FILES) == f"{told} with --output" and refuses(lenet, *FILES, "-o", "net.onnx") == told
     plain = [shutil.copy(file, file.replace("net.", "")) for file in FILES]
     assert "the same file as the input prototxt" in refuses(lenet, *plain, "-o", plain[0], "--force")
     assert "the same file as the input caffemodel" in refuses(lenet, *plain, "-o", plain[1], "--force")
