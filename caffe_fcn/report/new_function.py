@@ -8,7 +8,7 @@ from typing import Any
 
 from caffe_fcn.display import first_of
 from caffe_fcn.net.shapes import show
-from caffe_fcn.verify.records import (
+from caffe_fcn.verify.new_function_records import (
     AcceptanceProof,
     BlobDifference,
     Fate,
@@ -18,8 +18,8 @@ from caffe_fcn.verify.records import (
     MapProof,
     NewFunctionProofs,
     RunProof,
-    Status,
 )
+from caffe_fcn.verify.records import Status
 
 _SHOWN = 5
 """The maximum number of entries of a kind in the report; --json has all."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from caffe_fcn.net.shapes import Shape
-from caffe_fcn.verify.records import BlobDifference, Difference, FieldDifference, OutputPair, Status
+from caffe_fcn.verify.new_function_records import BlobDifference
+from caffe_fcn.verify.records import Difference, FieldDifference, OutputPair, Status
 
 
 class BlobGap(NamedTuple):

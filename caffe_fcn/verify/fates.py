@@ -16,7 +16,7 @@ from caffe_fcn.net.graph import Node
 from caffe_fcn.net.shapes import Shape, Shapes, bare
 from caffe_fcn.verify.fields import differing
 from caffe_fcn.verify.identity import identify
-from caffe_fcn.verify.records import BlobDifference, Fate, LayerFate
+from caffe_fcn.verify.new_function_records import BlobDifference, Fate, LayerFate
 from caffe_fcn.verify.weights import Side, differing_values
 
 _SAME = (Fate.UNTOUCHED, Fate.CONVERTED)

@@ -30,7 +30,7 @@ from caffe_fcn.verify.differences import difference
 from caffe_fcn.verify.fates import fates
 from caffe_fcn.verify.items import Runner, answers_items
 from caffe_fcn.verify.meeting import fed_to, met, party_of, side_of_files
-from caffe_fcn.verify.records import (
+from caffe_fcn.verify.new_function_records import (
     AcceptanceProof,
     BlobDifference,
     Fate,

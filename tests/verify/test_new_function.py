@@ -23,7 +23,8 @@ from caffe_fcn.passes.convolutionalize import convolutionalize
 from caffe_fcn.passes.fold import fold
 from caffe_fcn.report.verify import document, lines, summary
 from caffe_fcn.schema import Message
-from caffe_fcn.verify.records import Fate, LayerFate, Status, Verification
+from caffe_fcn.verify.new_function_records import Fate, LayerFate
+from caffe_fcn.verify.records import Status, Verification
 from caffe_fcn.verify.settings import VerifySettings
 from caffe_fcn.verify.verify import verify
 from tests.engines.nets import add_layer
