@@ -33,7 +33,7 @@ demo: $(RUN) ## convert the digits model, prove the result, run it on a picture,
 	@printf '  %s  %s\n' '$(DEMO)/heat.png  ' 'each of the 14 digits is bright, everything else is dark' \
 		'$(DEMO)/labels.png' 'the class of each digit, by colour'
 
-quick: $(DEV) ## run the quick tests, in less than a minute
+quick: $(DEV) ## run the quick tests, in about a minute
 	$(BIN)/python -m pytest -q -n auto -m 'not thorough and not slow' --durations 5 --durations-min 0.1
 
 test: $(DEV) lint ## lint, then run all tests except the slow ones: before each commit

@@ -16,6 +16,8 @@ from tests.cli.conftest import CommandLine
 from tests.cli.running import FCN, NAMED, NET, SCALE, checked, refuses, runs, truth
 from tests.engines.nets import add_layer, net_of, weights_of
 
+pytestmark = pytest.mark.thorough
+
 
 def found_once(peaks: Iterable[tuple[int, tuple[int, int, int, int]]]) -> tuple[int, int]:
     """How many digits of the picture PEAKS find, each a class and a box; and how many peaks are no digit, or one that
@@ -67,7 +69,6 @@ def test_every_digit_is_found_once_and_nothing_else(digits: CommandLine) -> None
         assert drawn.mode == "RGB" and drawn.width == 3 * 256 and drawn.height > 3 * 192
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -86,7 +87,6 @@ def test_peaks_of_other_maps(digits: CommandLine, options: tuple[str, ...], expe
     assert {row["scale"] for row in rows} <= {"0.8", "1", "1.25"}
 
 
-@pytest.mark.thorough
 def test_less_suppression_leaves_more_boxes(digits: CommandLine) -> None:
     def count(nms: str) -> int:
         arguments = *FCN, "scattered.png", *NAMED, "--stride", "1", "--nms", nms, "--csv", f"{nms}.csv", "-q"
@@ -133,7 +133,6 @@ def test_what_has_no_peaks(digits: CommandLine) -> None:
     assert "'prob' is 1×11, but --peaks needs a map; make the net fully convolutional first" in told
 
 
-@pytest.mark.thorough
 def test_many_pictures_have_a_table_each(digits: CommandLine) -> None:
     arguments = "--out-dir", "out", "--csv", ".csv", "--boxes", "boxes.png"
     runs(digits, *FCN, "scattered.png", "window.png", *NAMED, *arguments)

@@ -40,6 +40,8 @@ from tests.passes.nets import conv, data, layer
 from tests.paths import ROOT
 from tests.predict.test_tiling import model_of
 
+pytestmark = pytest.mark.thorough
+
 DIGITS = ROOT / "models" / "digits"
 SOFTMAX = layer("prob", "Softmax", "score")
 SCORES = data(shape="1 1 9 9") + conv("conv", "data", 3, 5, "stride: 2") + conv("score", "conv", 4, 3)

@@ -17,6 +17,8 @@ from caffe_fcn.predict.inputs import read_inputs
 from caffe_fcn.predict.options import PreparationOptions
 from tests.engines.nets import add_layer, net_of
 
+pytestmark = pytest.mark.thorough
+
 SIZE = (18, 26)
 """The nominal height and width of pictures."""
 

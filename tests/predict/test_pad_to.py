@@ -12,6 +12,8 @@ import caffe_fcn
 from caffe_fcn.errors import CaffeFcnError, PictureError, ShapeError
 from tests.engines.nets import net_of, weights_of
 
+pytestmark = pytest.mark.thorough
+
 MEAN = 7
 PIXELS = np.random.default_rng(0).integers(0, 256, (45, 61, 3)).astype(np.float32)
 
